@@ -1,0 +1,91 @@
+"""Which column type an annotation means, and how constraints are named."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import inspect
+from typing import Any, NewType
+
+import msgspec
+from sqlalchemy import (
+    DECIMAL,
+    NUMERIC,
+    TIMESTAMP,
+    BigInteger,
+    Column,
+    DateTime,
+    Double,
+    Integer,
+    Interval,
+    Numeric,
+    String,
+)
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.orm import TypeResolve
+from sqlalchemy.types import TypeEngine
+
+from hermetic.model.decimals import ExactDecimal
+from hermetic.model.documents import Json
+from hermetic.model.enums import enum_by_value
+from hermetic.model.instants import AwareDateTime, ExactInterval
+
+NAMING: dict[str, str] = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Names by which a migration can drop what it once created. Source: Alembic, "The Importance of Naming Constraints"."""
+
+TYPES: dict[Any, Any] = {
+    int: BigInteger().with_variant(Integer(), "sqlite"),  # only INTEGER PRIMARY KEY is the rowid there
+    float: Double(),
+    str: String().with_variant(mysql.VARCHAR(255), "mysql", "mariadb"),  # VARCHAR needs a length there
+    datetime.datetime: AwareDateTime(),
+    datetime.timedelta: ExactInterval(),
+}
+
+_DECIMAL = frozenset[type]({Numeric, NUMERIC, DECIMAL})
+_INSTANT = frozenset[type]({DateTime, TIMESTAMP, postgresql.TIMESTAMP})
+
+
+def resolve_annotation(resolve: TypeResolve) -> TypeEngine[Any] | None:
+    """Return the column type of an enum, a struct, a dataclass or a NewType; None leaves the rest to `TYPES`."""
+    kind: Any = resolve.resolved_type
+    if isinstance(kind, NewType):
+        while isinstance(kind, NewType):
+            kind = kind.__supertype__
+        return _of_class(kind) or resolve.resolve(kind)
+    return _of_class(kind)
+
+
+def _of_class(kind: Any) -> TypeEngine[Any] | None:
+    if not inspect.isclass(kind):
+        return None
+    if issubclass(kind, enum.Enum):
+        return enum_by_value(kind)
+    if issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind):
+        return Json(kind)
+    return None
+
+
+def conform(column: Column[Any]) -> None:
+    """Give a column that was written with a type of SQLAlchemy our exact form of it."""
+    exact = _exact_form(column.type)
+    if exact is not None:
+        column.type = exact
+
+
+def _exact_form(kind: TypeEngine[Any]) -> TypeEngine[Any] | None:
+    if type(kind) in _DECIMAL and isinstance(kind, Numeric):
+        if kind.asdecimal and kind.precision is not None and kind.scale is not None:
+            return ExactDecimal(kind.precision, kind.scale)
+    elif type(kind) in _INSTANT and isinstance(kind, DateTime):
+        if kind.timezone and getattr(kind, "precision", None) is None:
+            return AwareDateTime()
+    elif type(kind) is Interval and kind.second_precision is None:
+        return ExactInterval()
+    return None
