@@ -1,0 +1,24 @@
+"""Shapes: what a read returns, checked against the model, compiled to one statement, decoded at C speed."""
+
+from hermetic.shape.compile import tables_of
+from hermetic.shape.define import Shape, ShapeOf, ShapeType
+from hermetic.shape.dialects.sqlite import register_functions
+from hermetic.shape.fields import count, many, path
+from hermetic.shape.plan import TABLES, Plan, Plans
+from hermetic.shape.statement import entity_of, has_limit
+
+__all__ = [
+    "TABLES",
+    "Plan",
+    "Plans",
+    "Shape",
+    "ShapeOf",
+    "ShapeType",
+    "count",
+    "entity_of",
+    "has_limit",
+    "many",
+    "path",
+    "register_functions",
+    "tables_of",
+]

@@ -1,0 +1,131 @@
+"""Which column types have an exact form inside JSON, and how enum labels map to the values their members carry."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import ARRAY, ColumnElement, Dialect, FromClause, Select, select
+from sqlalchemy.orm import Mapper, aliased
+from sqlalchemy.types import (
+    JSON,
+    Boolean,
+    Date,
+    DateTime,
+    Enum,
+    Float,
+    Integer,
+    Interval,
+    LargeBinary,
+    Numeric,
+    String,
+    Time,
+    TypeDecorator,
+    TypeEngine,
+    Uuid,
+)
+
+from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
+
+Load = Callable[[Any], Any]
+
+_OWN = (AwareDateTime, ExactDecimal, ExactInterval, Json)
+_EXACT = (Integer, Boolean, String, Numeric, Uuid, LargeBinary, DateTime, Date, Time, Interval, JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """How a root column travels: the expression to select, and what turns the driver's value into the field's value.
+
+    With `use_processor` the value goes through the result processor that SQLAlchemy itself would use.
+    """
+
+    expression: ColumnElement[Any]
+    load: Load | None = None
+    use_processor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one collection, as the dialect composes them: whose children, which, in what order, and what of
+    each.
+    """
+
+    mapper: Mapper[Any]
+    parent: Any
+    where: Callable[[Any], list[ColumnElement[bool]]]
+    order_by: Callable[[Any], list[ColumnElement[Any]]]
+    item: Callable[[Any], ColumnElement[Any]]
+    limit: int | None
+
+    def alias(self, source: FromClause | None = None) -> Any:
+        """Return a fresh alias of the child class, over its table or over `source`."""
+        return aliased(self.mapper, source)
+
+    def select(self, child: Any, *columns: Any) -> Select[*tuple[Any, ...]]:
+        """Return the statement over the children of one parent."""
+        return select(*columns).select_from(child).where(*self.where(child)).correlate(self.parent)
+
+
+class Blocks(Protocol):
+    """The building blocks of a database: what its dialect module provides to the compiler."""
+
+    dialect: Dialect
+
+    def native(self, column: ColumnElement[Any], kind: TypeEngine[Any], annotation: Any) -> Carrier:
+        """Return how a root column travels on the driver path."""
+        ...
+
+    def encode(self, column: ColumnElement[Any], kind: TypeEngine[Any], label: str) -> ColumnElement[Any]:
+        """Return the JSON form of a column.
+
+        Raises:
+            NoExactForm: there is none on this database.
+        """
+        ...
+
+    def array(self, items: list[ColumnElement[Any]]) -> ColumnElement[Any]:
+        """Return the JSON array of `items`."""
+        ...
+
+    def children(self, rows: Rows) -> ColumnElement[Any]:
+        """Return the JSON array of a collection; empty, never NULL."""
+        ...
+
+    def text(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return a JSON value as the text column that the driver hands over unparsed."""
+        ...
+
+
+def unwrap(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the type whose values really travel: a decorator that leaves results alone is seen through."""
+    while isinstance(kind, TypeDecorator) and not isinstance(kind, _OWN):
+        if type(kind).process_result_value is not TypeDecorator.process_result_value:
+            break
+        kind = kind.impl_instance
+    return kind
+
+
+def has_exact_form(kind: TypeEngine[Any]) -> bool:
+    """Return whether values of `kind` can travel inside JSON without loss, on at least one database."""
+    kind = unwrap(kind)
+    if isinstance(kind, _OWN):
+        return True
+    if isinstance(kind, ARRAY):
+        return has_exact_form(kind.item_type)
+    if isinstance(kind, Enum) and kind.enum_class is not None:
+        return all(isinstance(member.value, (str, int)) for member in kind.enum_class)
+    if isinstance(kind, Float) and kind.asdecimal:
+        return False
+    return isinstance(kind, _EXACT)
+
+
+def enum_values(kind: Enum) -> dict[str, Any] | None:
+    """Return the member value for each stored label, or None where each label is its value."""
+    if kind.enum_class is None:
+        return None
+    members: list[enum.Enum] = list(kind.enum_class.__members__.values())
+    values = {label: member.value for label, member in zip(kind.enums, members, strict=True)}
+    return None if all(label == value for label, value in values.items()) else values

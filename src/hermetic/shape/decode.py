@@ -1,0 +1,159 @@
+"""Turn the rows of a composed statement into shapes: one generated constructor for the root, msgspec for every
+collection.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy.types import Float
+
+from hermetic.errors import ValueMismatch
+from hermetic.shape.annotation import list_of, parse
+from hermetic.shape.codec import unwrap
+from hermetic.shape.node import Children, Leaf, Node, One
+
+Rows = Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A field that is one column of the row."""
+
+    index: int
+    is_optional: bool
+    annotation: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A field that is a to-one shape over columns of the same row; absent where the presence column is NULL."""
+
+    presence: int
+    is_optional: bool
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A shape over the columns of one row."""
+
+    shape: type[msgspec.Struct]
+    fields: tuple[tuple[str, Slot | Nested], ...]
+
+
+@functools.cache
+def wire_of(node: Node) -> type[msgspec.Struct]:
+    """Return the array-like struct in which the JSON of `node` travels."""
+    fields: list[tuple[str, Any]] = []
+    for part in node.parts:
+        match part:
+            case Leaf():
+                fields.append((part.name, part.annotation))
+            case One():
+                wire: Any = wire_of(part.node)
+                fields.append((part.name, wire | None if part.is_optional else wire))
+            case Children():
+                fields.append((part.name, list_of(wire_of(part.node))))
+            case _:
+                fields.append((part.name, int))
+    name = f"{node.shape.__name__}Wire"
+    return msgspec.defstruct(name, fields, array_like=True, frozen=True, gc=False)
+
+
+class Collection:
+    """Decodes the JSON text of one collection column into a list of shapes."""
+
+    def __init__(self, node: Node) -> None:
+        self._target = list_of(node.shape)
+        wire: Any = list_of(wire_of(node))
+        self._decode = msgspec.json.Decoder(wire).decode
+        # NaN and infinities have no JSON number; they travel as text, which only the lax decoder reads as float. It
+        # would also read the text "null" as None, so it is used only where no optional enum or literal could lose a
+        # member of that name
+        self._decode_lax = (
+            msgspec.json.Decoder(wire, strict=False).decode if _has_float(node) and not _has_null(node) else None
+        )
+
+    def load(self, text: str) -> Any:
+        """Return the shapes in `text`."""
+        try:
+            wires = self._decode(text)
+        except msgspec.ValidationError:
+            if self._decode_lax is None:
+                raise
+            wires = self._decode_lax(text)
+        return msgspec.convert(wires, self._target, from_attributes=True) if wires else []
+
+
+def _leaves(node: Node) -> list[Leaf]:
+    found: list[Leaf] = []
+    for part in node.parts:
+        if isinstance(part, Leaf):
+            found.append(part)
+        elif isinstance(part, (One, Children)):
+            found += _leaves(part.node)
+    return found
+
+
+def _has_float(node: Node) -> bool:
+    return any(isinstance(unwrap(leaf.type), Float) for leaf in _leaves(node))
+
+
+def _has_null(node: Node) -> bool:
+    for leaf in _leaves(node):
+        annotation = parse(leaf.annotation)
+        members = getattr(annotation.type, "__members__", None) or dict.fromkeys(
+            getattr(annotation.type, "__args__", ())
+        )
+        values = [
+            getattr(member, "value", member)
+            for member in (members.values() if hasattr(annotation.type, "__members__") else members)
+        ]
+        if annotation.is_optional and any(isinstance(value, str) and value.lower() == "null" for value in values):
+            return True
+    return False
+
+
+Make = Callable[[Rows], list[Any]]
+
+
+def maker(record: Record, loads: Sequence[Callable[[Any], Any] | None]) -> Make:
+    """Return the function that makes the shapes of all rows.
+
+    It is generated, as dataclasses generate `__init__`: a keyword call written out is twice as fast as any loop over
+    fields. Only field names, which are identifiers, and column numbers go into the text.
+    """
+    scope: dict[str, Any] = {"absent": _absent}
+
+    def literal(record: Record) -> str:
+        shape = f"shape{len(scope)}"
+        scope[shape] = record.shape
+        fields = ", ".join(f"{name}={value(record, name, part)}" for name, part in record.fields)
+        return f"{shape}({fields})"
+
+    def value(record: Record, name: str, part: Slot | Nested) -> str:
+        absent = "None" if part.is_optional else f"absent({f'{record.shape.__name__}.{name}'!r})"
+        if isinstance(part, Nested):
+            return f"{literal(part.record)} if row[{part.presence}] is not None else {absent}"
+        found = f"row[{part.index}]"
+        load = loads[part.index]
+        if load is not None:
+            name = f"load{part.index}"
+            scope[name] = load
+            loaded = f"{name}({found})"
+            return f"{loaded} if {found} is not None else {absent}"
+        return found if part.is_optional else f"{found} if {found} is not None else {absent}"
+
+    source = f"lambda rows: [{literal(record)} for row in rows]"
+    make: Make = eval(source, scope)
+    return make
+
+
+def _absent(field: str) -> Any:
+    shape = field.partition(".")[0]
+    raise ValueMismatch(shape, f"{field} is NULL in the database, and its type has no None")

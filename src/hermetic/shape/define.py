@@ -1,0 +1,244 @@
+"""`Shape`: the class a read returns, and the moment it is checked."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import weakref
+from pathlib import Path as FilePath
+from types import FrameType
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, dataclass_transform, get_args, get_origin
+
+import msgspec
+from sqlalchemy import event
+from sqlalchemy.orm import registry
+
+from hermetic.errors import Problem, ShapeError
+from hermetic.shape.annotation import parse, resolve
+from hermetic.shape.check import Checker, can_configure, mapper_of
+from hermetic.shape.node import Node
+from hermetic.shape.openapi import core_schema
+
+Model = TypeVar("Model")
+Entity = TypeVar("Entity")
+Shape_co = TypeVar("Shape_co", covariant=True)
+
+
+class ShapeOf(Generic[Entity, Shape_co]):
+    """The definition behind a shape class: its model, where it stands, and its node tree once it is checked."""
+
+    def __init__(self, shape: type[Any], model: type[Any], location: str, names: dict[str, Any]) -> None:
+        self.shape = shape
+        self.model = model
+        self.location = location
+        self.names = names
+        self._node: Node | None = None
+
+    @property
+    def node(self) -> Node:
+        """Return the checked node tree; the first call checks.
+
+        Raises:
+            ShapeError: the shape does not fit its model.
+        """
+        if self._node is None:
+            self._node = self._check()
+        return self._node
+
+    def is_ready(self, seen: frozenset[type] = frozenset()) -> bool:
+        """Return whether all that the shape and the shapes inside it name exists by now."""
+        mapper = mapper_of(self.model)
+        if mapper is None:
+            return True
+        try:
+            annotations = [parse(annotation) for annotation in self.fields().values()]
+        except NameError:
+            return False
+        inner = {_definition_of(each.item or each.type) for each in annotations} - {None}
+        seen |= {self.shape}
+        if not all(each.is_ready(seen) for each in inner if each is not None and each.shape not in seen):
+            return False
+        return mapper.configured or can_configure(mapper.registry)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the resolved annotation of each field, inherited fields first.
+
+        Raises:
+            NameError: an annotation names a class that is not defined yet.
+        """
+        found: dict[str, Any] = {}
+        for owner in reversed(self.shape.__mro__):
+            if owner in _ROOTS or not issubclass(owner, Shape):
+                continue
+            definition = _definition_of(owner)
+            names = dict((definition or self).names)
+            names[owner.__name__] = owner
+            own: dict[str, Any] = {}
+            for name, raw in inspect.get_annotations(owner).items():
+                own[name] = resolve(raw, names, owner.__module__)
+                if get_origin(own[name]) is not ClassVar and own[name] is not ClassVar:
+                    found[name] = own[name]
+            # msgspec looks names up in the module only; a shape inside a function needs what was found here
+            owner.__annotations__ = own
+        return found
+
+    def _check(self) -> Node:
+        mapper = mapper_of(self.model)
+        checker = Checker(model_of, _fields_of)
+        if mapper is None:
+            checker.problems.append(_not_mapped(self.shape, self.model))
+            raise ShapeError(self.shape.__name__, self.location, checker.problems)
+        mapper.registry.configure(cascade=True)
+        node = checker.node(self.shape, mapper, self.shape.__name__)
+        if checker.problems:
+            raise ShapeError(self.shape.__name__, self.location, checker.problems)
+        return node
+
+
+class ShapeType(Protocol[Entity, Shape_co]):
+    """What a verb takes as its first argument: a class that knows its shape, e.g. a subclass of `Shape[User]`."""
+
+    def __shape__(self) -> ShapeOf[Entity, Shape_co]:
+        """Return the definition of the shape."""
+        ...
+
+
+def _model_in(cls: type) -> type | None:
+    for owner in cls.__mro__:
+        for base in owner.__dict__.get("__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, ShapeMeta) and isinstance(get_args(base)[0], type):
+                model: type = get_args(base)[0]
+                return model
+    return None
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class ShapeMeta(msgspec.StructMeta):
+    """Makes every shape frozen, keyword-only and untracked by the garbage collector, and checks it when it is
+    defined.
+    """
+
+    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ShapeMeta:
+        """Create the class, then check it against its model if all it names exists."""
+        options.setdefault("frozen", True)
+        options.setdefault("kw_only", True)
+        options.setdefault(
+            "gc", False
+        )  # a shape is a tree: it cannot be part of a cycle, and half of ORM load time is the collector
+        cls = super().__new__(mcls, name, bases, namespace, **options)
+        model = _model_in(cls)
+        if model is not None:
+            frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # documented, and the only way in
+            definition: ShapeOf[Any, Any] = ShapeOf(cls, model, _location(frame), _names_at(frame))
+            type.__setattr__(cls, "__definition__", definition)
+            _introduce(cls)
+            _waiting.append(weakref.ref(definition))
+            check_waiting()
+        return cls
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Shape(msgspec.Struct, Generic[Model], metaclass=ShapeMeta):
+    """The base of every shape: `class UserCard(Shape[User])` says what a read of `User` returns.
+
+    Fields are columns by name, `path(...)`, `count(...)`, nested shapes over to-one relationships and lists of nested
+    shapes over to-many relationships (with `many(...)` for filter, order and limit). A shape is frozen and complete.
+
+    Raises:
+        ShapeError: a field does not fit the model; raised when the class is defined, or, where it names a class that
+            comes later, as soon as that class exists.
+    """
+
+    __definition__: ClassVar[Any] = None
+
+    @classmethod
+    def __shape__(cls) -> ShapeOf[Model, Self]:
+        """Return the definition of this shape."""
+        definition = cls.__dict__.get("__definition__")
+        if definition is None:
+            raise TypeError(f"{cls.__name__} names no model; write class {cls.__name__}(Shape[YourModel])")
+        return definition  # type: ignore[no-any-return]  # one attribute for every model
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> dict[str, Any]:
+        """Return the schema by which pydantic and FastAPI accept and document this shape."""
+        return core_schema(cls, _fields_of(cls), handler)
+
+
+_ROOTS = (Shape,)
+_waiting: list[weakref.ref[ShapeOf[Any, Any]]] = []
+_watched: weakref.WeakSet[registry] = weakref.WeakSet()
+
+
+def check_waiting(_: Any = None) -> None:
+    """Check every shape that was defined before all it names existed, if it exists now."""
+    for reference in list(_waiting):
+        definition = reference()
+        if reference not in _waiting:  # configuring the mappers, below, comes back here
+            continue
+        if definition is None:
+            _waiting.remove(reference)
+        elif definition.is_ready():
+            _waiting.remove(reference)  # first, so that a shape that fails is reported once
+            _ = definition.node
+        else:
+            _watch(definition)
+
+
+def _introduce(cls: type) -> None:
+    """Make a new shape known to waiting shapes that were defined beside it, inside the same function."""
+    for reference in _waiting:
+        definition = reference()
+        if definition is not None and _scope(definition.shape) == _scope(cls):
+            definition.names.setdefault(cls.__name__, cls)
+
+
+def _scope(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__.rpartition(".")[0]
+
+
+def _watch(definition: ShapeOf[Any, Any]) -> None:
+    mapper = mapper_of(definition.model)
+    if mapper is not None and mapper.registry not in _watched:
+        _watched.add(mapper.registry)
+        event.listen(mapper.registry, "after_configured", check_waiting)
+
+
+def model_of(shape: Any) -> type | None:
+    """Return the model of a shape class, or None for anything else."""
+    definition = _definition_of(shape)
+    return definition.model if definition is not None else None
+
+
+def _definition_of(shape: Any) -> ShapeOf[Any, Any] | None:
+    if isinstance(shape, ShapeMeta):
+        found: ShapeOf[Any, Any] | None = shape.__dict__.get("__definition__")
+        return found
+    return None
+
+
+def _fields_of(shape: Any) -> dict[str, Any]:
+    definition = _definition_of(shape)
+    return definition.fields() if definition is not None else {}
+
+
+def _location(frame: FrameType) -> str:
+    name = frame.f_code.co_filename
+    path = FilePath(name)
+    if path.is_absolute() and path.is_relative_to(FilePath.cwd()):
+        name = str(path.relative_to(FilePath.cwd()))
+    return f"{name}:{frame.f_lineno}"
+
+
+def _names_at(frame: FrameType) -> dict[str, Any]:
+    """Return the local names a class body inside a function may refer to; a module's names are looked up when
+    needed.
+    """
+    return {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
+
+
+def _not_mapped(shape: type, model: type) -> Problem:
+    return Problem(
+        shape.__name__, f"{model.__name__} is not a mapped class", f"class {shape.__name__}(Shape[<a mapped class>])"
+    )

@@ -1,0 +1,89 @@
+"""The words a shape field is written with: `path`, `many`, `count`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import QueryableAttribute
+
+Criterion = ColumnElement[bool]
+Ordering = ColumnElement[Any] | QueryableAttribute[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Path:
+    """A way over to-one relationships, to a column or to a nested shape."""
+
+    steps: tuple[QueryableAttribute[Any], ...]
+    depth: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Many:
+    """A to-many relationship with its own filter, order, limit per parent, and depth."""
+
+    relationship: QueryableAttribute[Any]
+    where: Criterion | None = None
+    order_by: tuple[Ordering, ...] = ()
+    limit: int | None = None
+    depth: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Count:
+    """The number of rows behind a to-many relationship."""
+
+    relationship: QueryableAttribute[Any]
+    where: Criterion | None = None
+
+
+Marker = Path | Many | Count
+
+
+def path(*steps: QueryableAttribute[Any], depth: int | None = None) -> Path:
+    """Return the marker of a field that lies behind one or more to-one relationships, or that has another name.
+
+    `path(Address.user, User.name)` is the name of the owner; `path(User.fullname)` renames a column;
+    `path(Book.author)` renames the relationship of a nested shape.
+
+    Args:
+        steps: 1 to n mapped attributes, each of the class the one before leads to.
+        depth: levels, 1 to n, that a shape which contains itself is read; deeper levels are left at the field's
+            default.
+    """
+    return Path(steps, depth)
+
+
+def many(
+    relationship: QueryableAttribute[Any],
+    *,
+    where: Criterion | None = None,
+    order_by: Ordering | Sequence[Ordering] = (),
+    limit: int | None = None,
+    depth: int | None = None,
+) -> Many:
+    """Return the marker of a list field over a one-to-many or many-to-many relationship.
+
+    Args:
+        relationship: the mapped attribute, e.g. `User.addresses`.
+        where: keeps only the children that match; written with the columns of the child class.
+        order_by: order of the children; the primary key is always added, so that ties have one order.
+        limit: rows per parent, 1 to n, picked in that order.
+        depth: levels, 1 to n, that a shape which contains itself is read; deeper levels are left at the field's
+            default.
+    """
+    orderings = tuple(order_by) if isinstance(order_by, Sequence) else (order_by,)
+    return Many(relationship, where, orderings, limit, depth)
+
+
+def count(relationship: QueryableAttribute[Any], *, where: Criterion | None = None) -> Count:
+    """Return the marker of an `int` field: how many rows a to-many relationship has for each parent, 0 to n.
+
+    Args:
+        relationship: the mapped attribute, e.g. `User.addresses`.
+        where: counts only the children that match; written with the columns of the child class.
+    """
+    return Count(relationship, where)

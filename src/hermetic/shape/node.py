@@ -1,0 +1,77 @@
+"""The checked tree behind a shape: one node for each model that is read, one part for each field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Mapper
+from sqlalchemy.types import TypeEngine
+
+from hermetic.shape.fields import Ordering
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One to-one relationship on a way: its key on the class before, and the class it leads to."""
+
+    key: str
+    target: Mapper[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A column, of this node or behind to-one hops."""
+
+    name: str
+    hops: tuple[Hop, ...]
+    attribute: str
+    type: TypeEngine[Any]
+    annotation: Any
+    is_optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """A nested shape over one or more to-one hops."""
+
+    name: str
+    hops: tuple[Hop, ...]
+    node: Node
+    is_optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """A list of nested shapes over one to-many relationship."""
+
+    name: str
+    relationship: str
+    node: Node
+    where: ColumnElement[bool] | None
+    order_by: tuple[Ordering, ...]
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The number of rows behind one to-many relationship."""
+
+    name: str
+    relationship: str
+    target: Mapper[Any]
+    where: ColumnElement[bool] | None
+
+
+Part = Leaf | One | Children | Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One shape over one model. A field that is left at its default (a depth that ended) has no part."""
+
+    shape: type[msgspec.Struct]
+    mapper: Mapper[Any]
+    parts: tuple[Part, ...] = field(default=())

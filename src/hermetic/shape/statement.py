@@ -1,0 +1,77 @@
+"""What a shape needs to know of a caller's `Select`: the one place that reads SQLAlchemy beyond its public names.
+
+Three facts of a `Select` have no public accessor in SQLAlchemy 2.1: its cache key, whether it is grouped or distinct,
+and whether it has a limit. The dogpile caching example of SQLAlchemy's own documentation reads the first one the same
+way. `tests/unit/test_statement.py` fails when a release changes any of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, inspect
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.cache_key import CacheKey
+
+from hermetic.errors import WrongStatement
+
+
+def cache_key(statement: Select[Any]) -> CacheKey | None:
+    """Return the key that is equal for statements which differ in values only, or None where a part has no key."""
+    return statement._generate_cache_key()  # pyright: ignore[reportPrivateUsage]
+
+
+def is_grouped(statement: Select[Any]) -> bool:
+    """Return whether the statement has a GROUP BY or a HAVING."""
+    return bool(statement._group_by_clauses or statement._having_criteria)  # pyright: ignore[reportPrivateUsage]
+
+
+def is_distinct(statement: Select[Any]) -> bool:
+    """Return whether the statement has a DISTINCT."""
+    return statement._distinct  # pyright: ignore[reportPrivateUsage]
+
+
+def has_limit(statement: Select[Any]) -> bool:
+    """Return whether the statement states how many rows it returns at most."""
+    return statement._has_row_limiting_clause  # pyright: ignore[reportPrivateUsage]
+
+
+def entity_of(statement: Any, verb: str) -> Any:
+    """Return the one entity, a mapped class or an alias of one, that `statement` selects.
+
+    Raises:
+        WrongStatement: it is no `Select`, selects no entity or several, or is grouped.
+    """
+    if not isinstance(statement, Select):
+        raise WrongStatement(
+            verb, f"{type(statement).__name__} is not a select()", "pass select(Model), with where, order_by and limit"
+        )
+    chosen = statement.column_descriptions
+    entities = [each["entity"] for each in chosen if each["expr"] is each.get("entity")]
+    names = ", ".join(str(each["name"]) for each in chosen)
+    if len(chosen) > 1:
+        raise WrongStatement(
+            verb,
+            f"it selects {len(chosen)} things ({names}); a shape is read from one entity",
+            "select the entity the shape is of, and reach the rest by nested shapes or path(...)",
+        )
+    if not entities:
+        raise WrongStatement(
+            verb,
+            f"it selects `{names}`, a value and not an entity",
+            "select the mapped class itself, e.g. select(User); without a shape, the verb returns values and rows",
+        )
+    if is_grouped(statement):
+        raise WrongStatement(
+            verb,
+            "it is grouped, so its rows are aggregates and not entities",
+            "group in a subquery: select(User).where(User.id.in_(select(User.id).group_by(User.id).having(...)))\n"
+            "or count in the shape: Annotated[int, count(User.addresses)]",
+        )
+    return entities[0]
+
+
+def entity_mapper(entity: Any) -> Mapper[Any]:
+    """Return the mapper of a mapped class or of an alias."""
+    found = inspect(entity)
+    return found if isinstance(found, Mapper) else found.mapper
