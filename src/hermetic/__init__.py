@@ -1,0 +1,66 @@
+"""A type-safe data-access layer for SQLAlchemy that survives production.
+
+`select()` decides which rows, the shape decides what of them, the unit of work decides when it is true.
+"""
+
+from hermetic.engine import Pool
+from hermetic.errors import (
+    CannotConnect,
+    EntityOutsideUnit,
+    HermeticError,
+    MissingPackage,
+    MissingTable,
+    NoExactForm,
+    NotFound,
+    NotLoaded,
+    NotTheOwner,
+    Problem,
+    ProblemsFound,
+    ShapeError,
+    TooManyFound,
+    UnitClosed,
+    UnknownDriver,
+    UnsupportedDatabase,
+    ValueMismatch,
+    WrongStatement,
+)
+from hermetic.model import Base, lint_models
+from hermetic.observe import Statement
+from hermetic.shape import Plan, Shape, count, many, path
+from hermetic.work import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Database, Repository, UnitOfWork
+
+__all__ = [
+    "AsyncDatabase",
+    "AsyncRepository",
+    "AsyncUnitOfWork",
+    "Base",
+    "CannotConnect",
+    "Database",
+    "EntityOutsideUnit",
+    "HermeticError",
+    "MissingPackage",
+    "MissingTable",
+    "NoExactForm",
+    "NotFound",
+    "NotLoaded",
+    "NotTheOwner",
+    "Plan",
+    "Pool",
+    "Problem",
+    "ProblemsFound",
+    "Repository",
+    "Shape",
+    "ShapeError",
+    "Statement",
+    "TooManyFound",
+    "UnitClosed",
+    "UnitOfWork",
+    "UnknownDriver",
+    "UnsupportedDatabase",
+    "ValueMismatch",
+    "WrongStatement",
+    "count",
+    "lint_models",
+    "many",
+    "path",
+]

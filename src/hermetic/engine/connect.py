@@ -1,0 +1,126 @@
+"""Make the engine of a database: URL and driver checked first, connections prepared, failures to connect explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Dialect, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from hermetic.engine.failures import explain_connect, install_explanations
+from hermetic.engine.liveness import watch_liveness
+from hermetic.engine.pool import Pool
+from hermetic.engine.sqlite import is_memory, prepare_sqlite
+from hermetic.errors import MissingPackage, UnknownDriver
+
+E = TypeVar("E")
+
+_ASYNC_DEFAULT = {"sqlite": "sqlite+aiosqlite", "mysql": "mysql+asyncmy", "mariadb": "mariadb+asyncmy"}
+_EXTRAS = {
+    "psycopg": "postgres",
+    "asyncpg": "asyncpg",
+    "aiosqlite": "sqlite",
+    "pymysql": "mariadb",
+    "asyncmy": "mariadb",
+}
+_EXAMPLES = "postgresql+psycopg://user@host/name, postgresql+asyncpg://user@host/name or sqlite:///file.db"
+
+
+def make_engine(url: str | URL, pool: Pool) -> Engine:
+    """Return the engine behind a `Database`; nothing is connected yet.
+
+    Raises:
+        UnknownDriver: the URL cannot be read, or its driver does not exist or is an async one.
+        MissingPackage: the driver's package is not installed.
+    """
+    parsed = _parse(url)
+    options = _options(parsed, pool, is_async=False)
+    engine = _created(lambda: create_engine(parsed, **options), parsed)
+    if engine.dialect.is_async:
+        sync = "sqlite" if engine.dialect.name == "sqlite" else f"{engine.dialect.name}+psycopg"
+        raise UnknownDriver(
+            _shown(parsed),
+            f"{engine.dialect.driver} is an async driver, and Database is the sync one",
+            f"use AsyncDatabase, or the URL {sync}://...",
+        )
+    _prepare(engine, parsed, pool)
+    return engine
+
+
+def make_async_engine(url: str | URL, pool: Pool) -> AsyncEngine:
+    """Return the engine behind an `AsyncDatabase`; nothing is connected yet.
+
+    Raises:
+        UnknownDriver: the URL cannot be read, or its driver does not exist or is a sync one.
+        MissingPackage: the driver's package is not installed.
+    """
+    parsed = _parse(url)
+    if parsed.drivername in _ASYNC_DEFAULT:
+        parsed = parsed.set(drivername=_ASYNC_DEFAULT[parsed.drivername])
+    options = _options(parsed, pool, is_async=True)
+    try:
+        engine = _created(lambda: create_async_engine(parsed, **options), parsed)
+    except InvalidRequestError as error:
+        raise UnknownDriver(
+            _shown(parsed),
+            f"{parsed.drivername} is a sync driver, and AsyncDatabase is the async one",
+            f"use Database, or one of {_EXAMPLES}",
+        ) from error
+    _prepare(engine.sync_engine, parsed, pool)
+    return engine
+
+
+def _parse(url: str | URL) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        # the text may hold a password, so it is not repeated
+        raise UnknownDriver("this URL", "it is not of the form dialect+driver://user@host/name", _EXAMPLES) from error
+
+
+def _options(url: URL, pool: Pool, *, is_async: bool) -> dict[str, Any]:
+    # values stay out of logs and exceptions; whoever debugs turns that on at the engine
+    return {"hide_parameters": True, **pool.engine_options(is_async=is_async, is_memory=is_memory(url))}
+
+
+def _created(make: Callable[[], E], url: URL) -> E:
+    try:
+        return make()
+    except NoSuchModuleError as error:
+        raise UnknownDriver(
+            _shown(url), f"SQLAlchemy knows no dialect {url.drivername}", f"use one of {_EXAMPLES}"
+        ) from error
+    except ModuleNotFoundError as error:
+        package = (error.name or url.get_driver_name()).partition(".")[0]
+        raise MissingPackage(
+            package, f"a URL that begins with {url.drivername}", _EXTRAS.get(package, "all")
+        ) from error
+
+
+def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
+    shown = _shown(url)
+
+    def connect(dialect: Dialect, record: Any, arguments: Any, options: Any) -> Any:
+        try:
+            return dialect.connect(*arguments, **options)
+        except (
+            Exception
+        ) as error:  # looked at, never renamed: what is not known to be a failed connection passes through
+            explained = explain_connect(error, shown, dialect)
+            if explained is None:
+                raise
+            raise explained from error
+
+    event.listen(engine, "do_connect", connect)
+    if engine.dialect.name == "sqlite":
+        prepare_sqlite(engine)
+    install_explanations(engine)
+    if pool.is_pooling and not is_memory(url):
+        watch_liveness(engine, pool.ping_idle)
+
+
+def _shown(url: URL) -> str:
+    """Return the URL without password and without options, which may hold one."""
+    return url.set(query={}).render_as_string(hide_password=True)

@@ -1,0 +1,104 @@
+"""What a driver's error means, told by SQLSTATE or error number and never by its message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, event, inspect
+
+from hermetic.errors import CannotConnect, HermeticError, MissingTable
+from hermetic.shape import TABLES, tables_of
+
+_UNDEFINED_TABLE = "42P01"
+_SQLITE_ERROR = 1
+_SQLITE_CANTOPEN = 14
+_CREDENTIALS = ("28P01", "28000")
+_NO_DATABASE = "3D000"
+_TOO_MANY = "53300"
+
+
+def sqlstate(error: BaseException | None) -> str | None:
+    """Return the SQLSTATE of a driver's error, whichever driver; None where it has none."""
+    found = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return found if isinstance(found, str) else None
+
+
+def explain_connect(error: BaseException, url: str, dialect: Dialect) -> HermeticError | None:
+    """Return the error to raise for a connection that could not be made, or None where `error` is something else."""
+    state = sqlstate(error)
+    if state in _CREDENTIALS or _password_was_tried(error):
+        return CannotConnect(
+            url, _first_line(error), "check user and password in the URL; a password with @ : / must be percent-encoded"
+        )
+    if state == _NO_DATABASE:
+        return CannotConnect(url, _first_line(error), "create the database, or correct its name at the end of the URL")
+    if state == _TOO_MANY:
+        return CannotConnect(
+            url,
+            _first_line(error),
+            "lower Pool.server(size=..., overflow=...): processes x (size + overflow) must stay below max_connections",
+        )
+    if getattr(error, "sqlite_errorcode", None) == _SQLITE_CANTOPEN:
+        return CannotConnect(
+            url, _first_line(error), "create the folder of the file, and make it writable for this process"
+        )
+    if isinstance(error, OSError) or (isinstance(error, dialect.loaded_dbapi.OperationalError) and state is None):
+        return CannotConnect(
+            url,
+            _first_line(error),
+            "check host and port in the URL, and that the server runs and is reachable from here",
+        )
+    return None
+
+
+def _password_was_tried(error: BaseException) -> bool:
+    # libpq gives no SQLSTATE for a refused login, but it knows whether the server asked for a password
+    connection = getattr(error, "pgconn", None)
+    return connection is not None and bool(
+        getattr(connection, "used_password", False) or getattr(connection, "needs_password", False)
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def install_explanations(engine: Engine) -> None:
+    """Raise our own error, with its fix, in place of a driver's error that has one; all others pass through
+    untouched.
+    """
+
+    def failed(context: ExceptionContext) -> None:
+        error = context.original_exception
+        if sqlstate(error) == _UNDEFINED_TABLE:
+            raise MissingTable(_first_line(error), _where(context)) from error
+        if getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR and context.connection is not None:
+            # SQLite has one number for all mistakes in a statement, so its catalogue is asked
+            missing = _missing_tables(context.connection, _tables(context))
+            if missing:
+                raise MissingTable(", ".join(missing), _where(context)) from error
+
+    event.listen(engine, "handle_error", failed)
+
+
+def _where(context: ExceptionContext) -> str:
+    return context.dialect.name
+
+
+def _tables(context: ExceptionContext) -> Iterable[str]:
+    execution = context.execution_context
+    if execution is None:
+        return ()
+    planned = execution.execution_options.get(TABLES)
+    if planned is not None:
+        return cast("frozenset[str]", planned)
+    statement = execution.compiled.statement if execution.compiled is not None else None
+    return tables_of(statement) if statement is not None else ()
+
+
+def _missing_tables(connection: Connection, tables: Iterable[str]) -> list[str]:
+    catalogue = inspect(connection)
+    names = [(table, *table.rpartition(".")[::2]) for table in sorted(tables)]
+    return [table for table, schema, name in names if not catalogue.has_table(name, schema=schema or None)]

@@ -1,0 +1,76 @@
+"""Pool presets: how many connections, how long they live, when they are checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """How a database keeps its connections. Begin with a preset: `Pool.server()` or `Pool.serverless()`.
+
+    Attributes:
+        size: connections kept open, 0 to n; 0 with `is_pooling` false.
+        overflow: connections opened beyond `size` under load, closed when they come back.
+        timeout: seconds to wait for a connection when all are out.
+        recycle: seconds after which a connection is replaced when it is next taken.
+        ping_idle: a connection that was idle for this many seconds is checked before use (one round trip); one that
+            was used a moment ago is not, because the check would double the cost of a read. 0 checks every time.
+        is_pooling: false opens a connection for each use.
+    """
+
+    size: int = 10
+    overflow: int = 10
+    timeout: float = 10.0
+    recycle: float = 1800.0
+    ping_idle: float = 1.0
+    is_pooling: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("size", "overflow", "timeout", "recycle", "ping_idle"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"Pool {name}={getattr(self, name)} is negative; use 0 or more")
+        if self.is_pooling and self.size == 0:
+            raise ValueError("Pool size=0 keeps no connection; use Pool.serverless(), or size=1 or more")
+
+    @classmethod
+    def server(
+        cls,
+        *,
+        size: int = 10,
+        overflow: int = 10,
+        timeout: float = 10.0,
+        recycle: float = 1800.0,
+        ping_idle: float = 1.0,
+    ) -> Pool:
+        """Return the preset of a long-running process. The parameters are the attributes of the class."""
+        return cls(size=size, overflow=overflow, timeout=timeout, recycle=recycle, ping_idle=ping_idle)
+
+    @classmethod
+    def serverless(cls) -> Pool:
+        """Return the preset of short-lived processes: nothing is kept, so nothing is stale and nothing is held while
+        frozen.
+        """
+        return cls(size=0, overflow=0, is_pooling=False)
+
+    def engine_options(self, *, is_async: bool, is_memory: bool) -> dict[str, Any]:
+        """Return the options of `create_engine` for this pool.
+
+        An SQLite database in memory lives in one connection, so there it is one that is never replaced.
+        """
+        if is_memory:
+            queue = AsyncAdaptedQueuePool if is_async else QueuePool
+            return {"poolclass": queue, "pool_size": 1, "max_overflow": 0, "pool_timeout": self.timeout}
+        if not self.is_pooling:
+            return {"poolclass": NullPool}
+        return {
+            "poolclass": AsyncAdaptedQueuePool if is_async else QueuePool,
+            "pool_size": self.size,
+            "max_overflow": self.overflow,
+            "pool_timeout": self.timeout,
+            "pool_recycle": self.recycle,
+            "pool_use_lifo": True,  # the connection used last is the warmest, and idle ones can age and go
+        }

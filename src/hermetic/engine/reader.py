@@ -1,0 +1,331 @@
+"""The reader verbs: one for each cardinality, with a shape or without, the same on every object that reads."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar, TypeVarTuple, overload
+
+from sqlalchemy import Connection, Row, Select, exists, func, inspect, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapper
+
+from hermetic._lift import cross
+from hermetic.errors import NotFound, TooManyFound, WrongStatement
+from hermetic.shape import Plan, Plans, ShapeOf, ShapeType, has_limit
+
+Entity = TypeVar("Entity")
+ShapeT = TypeVar("ShapeT")
+Ts = TypeVarTuple("Ts")
+
+
+class Source(Protocol):
+    """Where a reader reads: outside any transaction, or inside that of a unit of work."""
+
+    plans: Plans
+
+    def connection(self, tables: frozenset[str]) -> AbstractContextManager[Connection]:
+        """Return a context manager that yields the connection for a statement over `tables`."""
+        ...
+
+    def selected(self, statement: Select[Any], verb: str) -> list[Any]:
+        """Return what the statement selects: values, rows, or entities where they are allowed."""
+        ...
+
+    def entity(self, model: type[Any], key: Any) -> Any:
+        """Return the entity with this primary key, or None."""
+        ...
+
+
+class Reader:
+    """The verbs that read. `Database` reads in autocommit, one round trip; `UnitOfWork` inside its transaction.
+
+    With a shape first, a verb returns shapes. With only a statement it returns what the statement selects: values for
+    one column, rows for several, entities for a mapped class (inside a unit of work only).
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @overload
+    def all(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> list[ShapeT]: ...
+    @overload
+    def all(self, statement: Select[Entity], /) -> list[Entity]: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    @overload
+    def all(self, statement: Select[*Ts], /) -> list[Row[*Ts]]: ...  # type: ignore[overload-cannot-match]
+    def all(self, *target: Any) -> list[Any]:
+        """Return everything the statement finds.
+
+        Returns: 0 to n shapes, values, rows or entities, in the statement's order.
+        Raises:
+            WrongStatement: the shape cannot be read from this statement.
+            EntityOutsideUnit: entities were asked of a `Database`.
+            MissingTable: the schema is behind the models.
+        Statements: 1 SELECT, whatever the depth of the shape.
+        """
+        return self._read(target, "all")
+
+    @overload
+    def one(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT: ...
+    @overload
+    def one(self, statement: Select[Entity], /) -> Entity: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    @overload
+    def one(self, statement: Select[*Ts], /) -> Row[*Ts]: ...  # type: ignore[overload-cannot-match]
+    def one(self, *target: Any) -> Any:
+        """Return the only thing the statement finds.
+
+        Returns: exactly 1.
+        Raises:
+            NotFound: there is none.
+            TooManyFound: there is more than one.
+            WrongStatement: the shape cannot be read from this statement.
+        Statements: 1 SELECT; at most 2 rows are fetched.
+        """
+        found = self._at_most_one(target, "one")
+        if not found:
+            raise NotFound(_subject(target), "one", "one_or_none")
+        return found[0]
+
+    @overload
+    def one_or_none(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
+    @overload
+    def one_or_none(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    @overload
+    def one_or_none(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
+    def one_or_none(self, *target: Any) -> Any:
+        """Return the only thing the statement finds, or None.
+
+        Returns: 0 or 1.
+        Raises:
+            TooManyFound: there is more than one.
+            WrongStatement: the shape cannot be read from this statement.
+        Statements: 1 SELECT; at most 2 rows are fetched.
+        """
+        found = self._at_most_one(target, "one_or_none")
+        return found[0] if found else None
+
+    @overload
+    def first(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
+    @overload
+    def first(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    @overload
+    def first(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
+    def first(self, *target: Any) -> Any:
+        """Return the first thing the statement finds, in its order, or None.
+
+        Returns: 0 or 1.
+        Raises:
+            WrongStatement: the shape cannot be read from this statement.
+        Statements: 1 SELECT with LIMIT 1.
+        """
+        found = self._read(_limited(target, 1), "first")
+        return found[0] if found else None
+
+    @overload
+    def get(self, shape: ShapeType[Any, ShapeT], key: Any, /) -> ShapeT | None: ...
+    @overload
+    def get(self, model: type[Entity], key: Any, /) -> Entity | None: ...
+    def get(self, target: Any, key: Any, /) -> Any:
+        """Return the shape or entity with this primary key, or None.
+
+        Args:
+            target: a shape or a mapped class.
+            key: the value; for a composite key a tuple in the order of the model's key columns.
+        Returns: 0 or 1. An entity that this unit of work already holds is returned as it is.
+        Raises:
+            EntityOutsideUnit: an entity was asked of a `Database`.
+        Statements: 1 SELECT; 0 for an entity that is already there.
+        """
+        return self._get(target, key)
+
+    @overload
+    def get_one(self, shape: ShapeType[Any, ShapeT], key: Any, /) -> ShapeT: ...
+    @overload
+    def get_one(self, model: type[Entity], key: Any, /) -> Entity: ...
+    def get_one(self, target: Any, key: Any, /) -> Any:
+        """Return the shape or entity with this primary key.
+
+        Args:
+            target: a shape or a mapped class.
+            key: the value; for a composite key a tuple in the order of the model's key columns.
+        Returns: exactly 1.
+        Raises:
+            NotFound: there is none.
+            EntityOutsideUnit: an entity was asked of a `Database`.
+        Statements: 1 SELECT; 0 for an entity that is already there.
+        """
+        found = self._get(target, key)
+        if found is None:
+            raise NotFound(_subject((target,)), "get_one", "get")
+        return found
+
+    def count(self, statement: Select[*tuple[Any, ...]], /) -> int:
+        """Return how many rows the statement finds, its limit included.
+
+        Returns: 0 to n.
+        Statements: 1 SELECT count(*).
+        """
+        _check_select(statement, "count")
+        rows = statement.order_by(None) if not has_limit(statement) else statement
+        return int(self._value(select(func.count()).select_from(rows.subquery())))
+
+    def exists(self, statement: Select[*tuple[Any, ...]], /) -> bool:
+        """Return whether the statement finds at least one row.
+
+        Statements: 1 SELECT EXISTS; the server stops at the first row.
+        """
+        _check_select(statement, "exists")
+        return bool(self._value(select(exists(statement))))
+
+    def plan(self, shape: ShapeType[Entity, Any], statement: Select[Entity], /) -> Plan:
+        """Return how the shape would be read: SQL, strategy and why, number of statements.
+
+        Raises:
+            WrongStatement: the shape cannot be read from this statement.
+        Statements: 0.
+        """
+        return self._source.plans.plan(shape.__shape__(), statement, "plan")[0]
+
+    # the paths behind them
+
+    def _read(self, target: tuple[Any, ...], verb: str) -> list[Any]:
+        if len(target) == 1:
+            _check_select(target[0], verb)
+            return self._source.selected(target[0], verb)
+        definition, statement = _definition(target, verb)
+        plan, values = self._source.plans.plan(definition, statement, verb)
+        sql, parameters = plan.bind(values)
+        with self._source.connection(plan.tables) as connection:
+            return plan.run(connection, sql, parameters)
+
+    def _at_most_one(self, target: tuple[Any, ...], verb: str) -> list[Any]:
+        statement = target[-1]
+        found = self._read(
+            target if isinstance(statement, Select) and has_limit(statement) else _limited(target, 2), verb
+        )
+        if len(found) > 1:
+            raise TooManyFound(_subject(target), verb)
+        return found
+
+    def _get(self, target: Any, key: Any) -> Any:
+        if not hasattr(target, "__shape__"):
+            return self._source.entity(target, key)
+        definition: ShapeOf[Any, Any] = target.__shape__()
+        found = self._read((target, by_key(definition.model, key)), "get")
+        return found[0] if found else None
+
+    def _value(self, statement: Select[Any]) -> Any:
+        return self._source.selected(statement, "count")[0]
+
+
+class AsyncReader:
+    """The async twin of `Reader`: the same verbs, awaited."""
+
+    def __init__(self, core: Reader, bridge: AsyncSession) -> None:
+        self._core = core
+        self._bridge = bridge
+
+    @overload
+    async def all(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> list[ShapeT]: ...
+    @overload
+    async def all(self, statement: Select[Entity], /) -> list[Entity]: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    @overload
+    async def all(self, statement: Select[*Ts], /) -> list[Row[*Ts]]: ...  # type: ignore[overload-cannot-match]
+    async def all(self, *target: Any) -> list[Any]:
+        return await cross(self._bridge, self._core.all, *target)  # ty: ignore[invalid-argument-type]  # overloads
+
+    @overload
+    async def one(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT: ...
+    @overload
+    async def one(self, statement: Select[Entity], /) -> Entity: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    @overload
+    async def one(self, statement: Select[*Ts], /) -> Row[*Ts]: ...  # type: ignore[overload-cannot-match]
+    async def one(self, *target: Any) -> Any:
+        return await cross(self._bridge, self._core.one, *target)  # ty: ignore[invalid-argument-type]  # overloads
+
+    @overload
+    async def one_or_none(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
+    @overload
+    async def one_or_none(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    @overload
+    async def one_or_none(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
+    async def one_or_none(self, *target: Any) -> Any:
+        return await cross(self._bridge, self._core.one_or_none, *target)  # ty: ignore[invalid-argument-type]  # overloads
+
+    @overload
+    async def first(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
+    @overload
+    async def first(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    @overload
+    async def first(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
+    async def first(self, *target: Any) -> Any:
+        return await cross(self._bridge, self._core.first, *target)  # ty: ignore[invalid-argument-type]  # overloads
+
+    @overload
+    async def get(self, shape: ShapeType[Any, ShapeT], key: Any, /) -> ShapeT | None: ...
+    @overload
+    async def get(self, model: type[Entity], key: Any, /) -> Entity | None: ...
+    async def get(self, target: Any, key: Any, /) -> Any:
+        return await cross(self._bridge, self._core.get, target, key)
+
+    @overload
+    async def get_one(self, shape: ShapeType[Any, ShapeT], key: Any, /) -> ShapeT: ...
+    @overload
+    async def get_one(self, model: type[Entity], key: Any, /) -> Entity: ...
+    async def get_one(self, target: Any, key: Any, /) -> Any:
+        return await cross(self._bridge, self._core.get_one, target, key)
+
+    async def count(self, statement: Select[*tuple[Any, ...]], /) -> int:
+        return await cross(self._bridge, self._core.count, statement)
+
+    async def exists(self, statement: Select[*tuple[Any, ...]], /) -> bool:
+        return await cross(self._bridge, self._core.exists, statement)
+
+    def plan(self, shape: ShapeType[Entity, Any], statement: Select[Entity], /) -> Plan:
+        return self._core.plan(shape, statement)
+
+
+def by_key(model: type[Any], key: Any) -> Select[Any]:
+    """Return the statement that finds one row of `model` by its primary key."""
+    mapper: Mapper[Any] = inspect(model)
+    values = key if isinstance(key, tuple) else (key,)
+    if len(values) != len(mapper.primary_key):
+        names = ", ".join(str(column.key) for column in mapper.primary_key)
+        raise WrongStatement(
+            "get",
+            f"{len(values)} key values were given, and the key of {model.__name__} is ({names})",
+            f"pass ({names})",
+        )
+    columns = [getattr(model, mapper.get_property_by_column(column).key) for column in mapper.primary_key]
+    return select(model).where(*(column == value for column, value in zip(columns, values, strict=True)))
+
+
+def _definition(target: tuple[Any, ...], verb: str) -> tuple[ShapeOf[Any, Any], Any]:
+    shape, statement = target
+    if not hasattr(shape, "__shape__"):
+        name = getattr(shape, "__name__", repr(shape))
+        raise WrongStatement(
+            verb, f"{name} is not a shape", f"{verb}(UserCard, select(User)), where class UserCard(Shape[User])"
+        )
+    return shape.__shape__(), statement
+
+
+def _check_select(statement: Any, verb: str) -> None:
+    if not isinstance(statement, Select):
+        raise WrongStatement(
+            verb,
+            f"{type(statement).__name__} is not a select()",
+            "pass select(...), or run it with uow.session.execute(...)",
+        )
+
+
+def _limited(target: tuple[Any, ...], limit: int) -> tuple[Any, ...]:
+    """Return the same target with a limit; what is not a `Select` is left for the check behind."""
+    *shape, statement = target
+    return (*shape, statement.limit(limit)) if isinstance(statement, Select) else target
+
+
+def _subject(target: tuple[Any, ...]) -> str:
+    chosen = target[0]
+    if isinstance(chosen, Select):
+        return ", ".join(str(each["name"]) for each in chosen.column_descriptions)
+    return str(getattr(chosen, "__name__", chosen))

@@ -1,0 +1,42 @@
+"""Make SQLite behave as the models say: foreign keys enforced, real transactions, the functions that shapes use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, event
+
+from hermetic.shape import register_functions
+
+
+def is_memory(url: URL) -> bool:
+    """Return whether the URL names an SQLite database in memory."""
+    if url.get_backend_name() != "sqlite":
+        return False
+    return (
+        not url.database or url.database == ":memory:" or "mode=memory" in str(url.query) or ":memory:" in url.database
+    )
+
+
+def prepare_sqlite(engine: Engine) -> None:
+    """Prepare each new connection, and begin transactions where they are said to begin.
+
+    Source: SQLAlchemy manual, "SQLite: Foreign Key Support" and "Enabling Non-Legacy SQLite Transactional Modes".
+    """
+
+    def connected(connection: Any, record: Any) -> None:
+        register_functions(connection)
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    def begun(connection: Connection) -> None:
+        # the driver alone would begin at the first write, and a savepoint or a read before it would stand outside
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            # on the driver's cursor, as every other driver begins: it is no statement of the application
+            cursor = connection.connection.cursor()
+            cursor.execute("BEGIN")
+            cursor.close()
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)

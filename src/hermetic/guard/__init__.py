@@ -1,0 +1,6 @@
+"""What is refused inside a unit of work, and where an entity came from."""
+
+from hermetic.guard.origin import caller
+from hermetic.guard.session import AsyncGuardedSession, GuardedSession
+
+__all__ = ["AsyncGuardedSession", "GuardedSession", "caller"]

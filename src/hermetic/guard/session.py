@@ -1,0 +1,196 @@
+"""The guarded session: all of SQLAlchemy's 2.0 style, without the parts that end a transaction or load behind one's
+back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
+
+import greenlet
+from sqlalchemy import event
+from sqlalchemy import inspect as inspect_mapped
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapper, ORMExecuteState, RelationshipProperty, Session
+from sqlalchemy.orm.interfaces import UserDefinedOption
+
+from hermetic.errors import NotLoaded, NotTheOwner
+from hermetic.guard.origin import caller
+
+T = TypeVar("T")
+
+
+class LoadedAt(UserDefinedOption):
+    """Carries, with every entity that a statement loads, the place in the application that sent the statement."""
+
+    propagate_to_loaders = True
+
+
+class GuardedSession(Session):
+    """The session of a unit of work; `commit`, `rollback` and `close` belong to the unit.
+
+    `owner` is where the unit of work was begun.
+    """
+
+    owner: str = "unknown"
+    is_async: bool = False
+    is_ending: bool = False
+    _explicit_loads: int = 0
+    _crossings: int = 0
+
+    def commit(self) -> NoReturn:
+        """Refuse: the unit of work commits."""
+        raise NotTheOwner("commit", self.owner, caller())
+
+    def rollback(self) -> NoReturn:
+        """Refuse: the unit of work rolls back."""
+        raise NotTheOwner("rollback", self.owner, caller())
+
+    def close(self) -> NoReturn:
+        """Refuse: the unit of work closes."""
+        raise NotTheOwner("close", self.owner, caller())
+
+    def reset(self) -> NoReturn:
+        """Refuse: the unit of work ends the transaction."""
+        raise NotTheOwner("reset", self.owner, caller())
+
+    def refresh(
+        self, instance: object, attribute_names: Iterable[str] | None = None, with_for_update: Any = None
+    ) -> None:
+        """Load the attributes of an entity again; the explicit way, and therefore allowed."""
+        with self._loading():
+            super().refresh(instance, attribute_names, with_for_update)
+
+    def delete(self, instance: object) -> None:
+        """Mark an entity as deleted; what its cascades must know is loaded."""
+        with self._loading():
+            super().delete(instance)
+
+    def merge(self, instance: T, **options: Any) -> T:
+        """Return the entity of this session with the state of `instance`; loads the row, because that is what merging
+        means.
+        """
+        with self._loading():
+            return super().merge(instance, **options)
+
+    def flush(self, objects: Any = None) -> None:
+        """Send pending changes; what the order of the changes depends on is loaded."""
+        with self._loading():
+            super().flush(objects)
+
+    @contextmanager
+    def _loading(self) -> Generator[None]:
+        self._explicit_loads += 1
+        try:
+            yield
+        finally:
+            self._explicit_loads -= 1
+
+    def in_user_code(self, call: Callable[[], T]) -> T:
+        """Return what `call` returns; attribute access inside it is as implicit as anywhere."""
+        self._crossings += 1
+        try:
+            return call()
+        finally:
+            self._crossings -= 1
+
+    def may_load(self) -> bool:
+        """Return whether a load of attributes that happens now was asked for by name."""
+        if self._explicit_loads:
+            return True
+        # only `await entity.awaitable_attrs.name` reaches an async session inside a greenlet without a crossing of ours
+        return self.is_async and not self._crossings and greenlet.getcurrent().parent is not None
+
+
+class AsyncGuardedSession(AsyncSession):
+    """The async twin of `GuardedSession`."""
+
+    sync_session_class = GuardedSession
+
+    async def run_sync(self, fn: Callable[..., T], *arg: Any, **kw: Any) -> T:
+        """Run `fn(session, ...)` in sync style; attributes that are not loaded are refused there too."""
+
+        def call(session: Session) -> T:
+            assert isinstance(session, GuardedSession)
+            return session.in_user_code(lambda: fn(session, *arg, **kw))
+
+        return await super().run_sync(call)
+
+
+@event.listens_for(GuardedSession, "before_commit")
+def _refuse_commit(session: GuardedSession) -> None:
+    # also fires when a savepoint is released, which is allowed
+    if not session.is_ending and not session.in_nested_transaction():
+        raise NotTheOwner("commit", session.owner, caller())
+
+
+@event.listens_for(GuardedSession, "do_orm_execute")
+def _refuse_implicit_load(state: ORMExecuteState) -> None:
+    session = state.session
+    if not isinstance(session, GuardedSession) or not state.is_select:
+        return
+    if state.is_relationship_load:
+        if state.lazy_loaded_from is not None and not session.may_load():
+            raise _relationship(state)
+    elif state.is_column_load:
+        if not session.may_load():
+            raise _columns(state, session)
+    elif state.is_orm_statement:
+        state.statement = state.statement.options(LoadedAt(caller()))
+
+
+def _origin(state: ORMExecuteState) -> str:
+    for option in state.user_defined_options:
+        if isinstance(option, LoadedAt):
+            return f"it was loaded at {option.payload}"
+    return "it was added in this unit of work"
+
+
+def _refresh(session: Session, names: Iterable[str]) -> str:
+    """Return the line that loads attributes by name."""
+    awaited = "await " if isinstance(session, GuardedSession) and session.is_async else ""
+    return f"or load it by name: {awaited}uow.refresh(entity, [{', '.join(f'{name!r}' for name in names)}])"
+
+
+def _relationship(state: ORMExecuteState) -> NotLoaded:
+    path = state.loader_strategy_path
+    declared = path[-1] if path else None
+    if not isinstance(declared, RelationshipProperty):
+        return NotLoaded("a relationship", _origin(state), "add selectinload(...) for it to the statement")
+    model = declared.parent.class_.__name__
+    target = declared.mapper.class_.__name__
+    attribute = f"{model}.{declared.key}"
+    annotation = f"list[{target}Line]" if declared.uselist else f"{target}Line"
+    option = f"selectinload({attribute})" if declared.uselist else f"joinedload({attribute})"
+    return NotLoaded(
+        attribute,
+        _origin(state),
+        f"read a shape: class {model}Card(Shape[{model}]): {declared.key}: {annotation}\n"
+        f"or load it with the entity: select({model}).options({option})\n"
+        f"{_refresh(state.session, [declared.key])}",
+    )
+
+
+def _columns(state: ORMExecuteState, session: GuardedSession) -> NotLoaded:
+    mapper = state.bind_mapper
+    names = _unloaded(mapper, state, session) if mapper is not None else []
+    model = mapper.class_.__name__ if mapper is not None else "the entity"
+    attribute = ", ".join(f"{model}.{name}" for name in names) or f"a column of {model}"
+    return NotLoaded(
+        attribute,
+        _origin(state),
+        f"read a shape that has it\n{_refresh(session, names)}\n"
+        f"or, if the column is deferred: select({model}).options(undefer({attribute.partition(',')[0]}))",
+    )
+
+
+def _unloaded(mapper: Mapper[Any], state: ORMExecuteState, session: GuardedSession) -> list[str]:
+    parameters = state.parameters
+    values = tuple(parameters.values()) if isinstance(parameters, dict) else ()
+    key = mapper.identity_key_from_primary_key(values)
+    found = session.identity_map.get(key)
+    if found is None:
+        return []
+    missing = inspect_mapped(found).unloaded
+    return [column.key for column in mapper.column_attrs if column.key in missing]

@@ -1,0 +1,1 @@
+"""Web frameworks: each in the module that is named after it."""

@@ -1,0 +1,7 @@
+"""Databases, units of work, repositories: who reads, what happens together, and where the SQL of an aggregate lives."""
+
+from hermetic.work.database import AsyncDatabase, Database
+from hermetic.work.repository import AsyncRepository, Repository
+from hermetic.work.unit import AsyncUnitOfWork, UnitOfWork
+
+__all__ = ["AsyncDatabase", "AsyncRepository", "AsyncUnitOfWork", "Database", "Repository", "UnitOfWork"]

@@ -1,0 +1,155 @@
+"""`Database`: the server behind all of it. Reads without a transaction, opens units of work, runs use cases."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, MetaData, Select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import DeclarativeBase
+
+from hermetic._lift import cross
+from hermetic.engine import AsyncReader, Pool, Reader, make_async_engine, make_engine
+from hermetic.errors import EntityOutsideUnit
+from hermetic.observe import Recorder, Statement
+from hermetic.shape import Plans
+from hermetic.work.unit import AsyncUnitOfWork, UnitOfWork
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Autocommit:
+    """The source of reads outside any transaction: a connection for each, and one round trip."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.plans = Plans(engine.dialect)
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def connection(self, tables: frozenset[str]) -> AbstractContextManager[Connection]:
+        """Return a connection of its own for one read."""
+        return self._engine.connect()
+
+    def selected(self, statement: Select[Any], verb: str) -> list[Any]:
+        """Return the values or rows that the statement selects."""
+        chosen = statement.column_descriptions
+        for each in chosen:
+            if each.get("entity") is not None and each["expr"] is each["entity"]:
+                raise EntityOutsideUnit(each["name"], verb)
+        with self._engine.connect() as connection:
+            result = connection.execute(statement)
+            return list(result.all()) if len(chosen) > 1 else list(result.scalars().all())
+
+    def entity(self, model: type[Any], key: Any) -> Any:
+        """Refuse: there is no unit of work to own an entity."""
+        raise EntityOutsideUnit(model.__name__, "get")
+
+
+class Database(Reader):
+    """One database server, its pool and its plans.
+
+    Reads with the verbs of every reader, each in autocommit and one round trip; writes only inside `begin()` or
+    `run()`.
+
+    Args:
+        url: SQLAlchemy URL, e.g. `postgresql+psycopg://app@db/app`.
+        pool: a preset of `Pool`; without one, `Pool.server()`.
+    Raises:
+        UnknownDriver: the URL cannot be read, or names no sync driver.
+        MissingPackage: the driver is not installed.
+    """
+
+    def __init__(self, url: str | URL, *, pool: Pool | None = None) -> None:
+        self._engine = make_engine(url, pool or Pool.server())
+        self._autocommit = Autocommit(self._engine)
+        self._recorder = Recorder(self._engine)
+        super().__init__(self._autocommit)
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine underneath, for whatever hermetic does not cover."""
+        return self._engine
+
+    def begin(self) -> UnitOfWork:
+        """Return a unit of work: `with db.begin() as uow:` commits when the block ends and rolls back if it raises."""
+        return UnitOfWork(self._engine, self._autocommit.plans)
+
+    def run(self, use_case: Callable[Concatenate[UnitOfWork, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a use case in a unit of work of its own and return what it returns, after the commit.
+
+        Raises:
+            Whatever the use case raises; then everything it did is rolled back.
+        """
+        with self.begin() as uow:
+            return use_case(uow, *args, **kwargs)
+
+    def recorded(self) -> AbstractContextManager[list[Statement]]:
+        """Return a context manager that yields a list of every statement this database is sent until the block ends."""
+        return self._recorder.recording()
+
+    def create_all(self, base: type[DeclarativeBase] | MetaData) -> None:
+        """Create the tables that do not exist yet; for demos and tests. Production schemas belong to migrations."""
+        _metadata(base).create_all(self._engine)
+
+    def drop_all(self, base: type[DeclarativeBase] | MetaData) -> None:
+        """Drop the tables; for demos and tests."""
+        _metadata(base).drop_all(self._engine)
+
+    def close(self) -> None:
+        """Close the connections that are in the pool."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class AsyncDatabase(AsyncReader):
+    """The async twin of `Database`: the same verbs, awaited."""
+
+    def __init__(self, url: str | URL, *, pool: Pool | None = None) -> None:
+        self._engine = make_async_engine(url, pool or Pool.server())
+        self._autocommit = Autocommit(self._engine.sync_engine)
+        self._recorder = Recorder(self._engine.sync_engine)
+        # the session holds no connection: only its way into the greenlet is used
+        super().__init__(Reader(self._autocommit), AsyncSession(self._engine))
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The SQLAlchemy engine underneath, for whatever hermetic does not cover."""
+        return self._engine
+
+    def begin(self) -> AsyncUnitOfWork:
+        return AsyncUnitOfWork(self._engine, self._autocommit.plans)
+
+    async def run(
+        self, use_case: Callable[Concatenate[AsyncUnitOfWork, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        async with self.begin() as uow:
+            return await use_case(uow, *args, **kwargs)
+
+    def recorded(self) -> AbstractContextManager[list[Statement]]:
+        return self._recorder.recording()
+
+    async def create_all(self, base: type[DeclarativeBase] | MetaData) -> None:
+        await cross(self._bridge, _metadata(base).create_all, self._engine.sync_engine)
+
+    async def drop_all(self, base: type[DeclarativeBase] | MetaData) -> None:
+        await cross(self._bridge, _metadata(base).drop_all, self._engine.sync_engine)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+
+def _metadata(base: type[DeclarativeBase] | MetaData) -> MetaData:
+    return base if isinstance(base, MetaData) else base.metadata

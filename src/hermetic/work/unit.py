@@ -1,0 +1,234 @@
+"""`UnitOfWork`: what happens together or not at all; the only thing that commits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Iterable
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, Select, Table, inspect
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import Session
+
+from hermetic._lift import cross
+from hermetic.engine import AsyncReader, Reader
+from hermetic.errors import UnitClosed
+from hermetic.guard import AsyncGuardedSession, GuardedSession, caller
+from hermetic.shape import Plans, tables_of
+
+_SESSION: dict[str, Any] = {
+    "autoflush": False,  # a read never sends half-built objects; reads of the same tables flush, at the verb
+    "expire_on_commit": False,
+    "autobegin": False,
+    "close_resets_only": False,
+}
+
+
+class Transaction:
+    """What both kinds of unit are made of: one guarded session, begun once and ended once, and how reads go through
+    it."""
+
+    def __init__(self, session: GuardedSession, plans: Plans) -> None:
+        self.plans = plans
+        self._session = session
+        self._state = "has not begun"
+        session.owner = caller()
+
+    @property
+    def session(self) -> GuardedSession:
+        """The session, while the transaction is open.
+
+        Raises:
+            UnitClosed: it is not.
+        """
+        if self._state != "is open":
+            raise UnitClosed(self._session.owner, self._state)
+        return self._session
+
+    def begin(self) -> None:
+        """Begin; the server's transaction starts with the first statement."""
+        if self._state != "has not begun":
+            raise UnitClosed(self._session.owner, f"{self._state}, so it cannot begin again")
+        self._session.begin()
+        self._state = "is open"
+
+    def end(self, *, commit: bool) -> None:
+        """Commit or roll back, then give the connection back; what was loaded stays readable."""
+        session = self.session
+        session.is_ending = True
+        try:
+            if commit:
+                Session.commit(session)
+            else:
+                Session.rollback(session)
+        finally:
+            self._state = "has ended"
+            Session.close(session)
+
+    # a reader's source
+
+    def connection(self, tables: frozenset[str]) -> AbstractContextManager[Connection]:
+        """Return the transaction's connection, after the pending changes to `tables` were sent."""
+        session = self.session
+        _flush_before(session, tables)
+        return nullcontext(session.connection())
+
+    def selected(self, statement: Select[Any], verb: str) -> list[Any]:
+        """Return the values, rows or entities that the statement selects."""
+        session = self.session
+        if _has_changes(session):
+            _flush_before(session, tables_of(statement))
+        is_single = len(statement.column_descriptions) == 1
+        result = session.execute(statement)
+        return list(_complete(result.scalars() if is_single else result))
+
+    def entity(self, model: type[Any], key: Any) -> Any:
+        """Return the entity, from the identity map if it is there."""
+        return self.session.get(model, key)
+
+
+class UnitOfWork(Reader):
+    """One transaction: commits when its block ends, rolls back when the block raises.
+
+    Made by `Database.begin()` and `Database.run()`. It reads with the verbs of every reader, takes entities with `add`
+    and `delete`, and hands out `session` for everything else of SQLAlchemy. A read flushes first if it reads a table
+    that has pending changes, and only then.
+    """
+
+    def __init__(self, engine: Engine, plans: Plans) -> None:
+        self._transaction = Transaction(GuardedSession(engine, **_SESSION), plans)
+        super().__init__(self._transaction)
+
+    @property
+    def session(self) -> GuardedSession:
+        """The guarded SQLAlchemy session of this unit.
+
+        Raises:
+            UnitClosed: the unit is not open.
+        """
+        return self._transaction.session
+
+    def add(self, entity: object) -> None:
+        """Take a new entity, and what its cascades reach, into this unit; sent at the next flush."""
+        self.session.add(entity)
+
+    def add_all(self, entities: Iterable[object]) -> None:
+        """Take several new entities into this unit; sent at the next flush."""
+        self.session.add_all(entities)
+
+    def delete(self, entity: object) -> None:
+        """Mark an entity as deleted; sent at the next flush.
+
+        Statements: 0, or 1 SELECT for each relationship whose cascade must know the children.
+        """
+        self.session.delete(entity)
+
+    def flush(self) -> None:
+        """Send the pending changes now, inside the transaction; generated keys are there afterwards.
+
+        Statements: as many INSERT, UPDATE and DELETE as the changes need.
+        """
+        self.session.flush()
+
+    def refresh(self, entity: object, attributes: Iterable[str] | None = None) -> None:
+        """Load the attributes of an entity again, or the named ones for the first time.
+
+        Statements: 1 SELECT, and 1 for each relationship named.
+        """
+        self.session.refresh(entity, attributes)
+
+    @contextmanager
+    def savepoint(self) -> Generator[None]:
+        """Open a part of this unit that can be undone alone: rolled back if the block raises, kept otherwise.
+
+        Statements: SAVEPOINT, then RELEASE or ROLLBACK TO.
+        """
+        with self.session.begin_nested():
+            yield
+
+    def __enter__(self) -> Self:
+        self._transaction.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._transaction.end(commit=kind is None)
+
+
+class AsyncUnitOfWork(AsyncReader):
+    """The async twin of `UnitOfWork`: the same verbs, awaited."""
+
+    def __init__(self, engine: AsyncEngine, plans: Plans) -> None:
+        self._session = AsyncGuardedSession(engine, **_SESSION)
+        guarded = self._session.sync_session
+        assert isinstance(guarded, GuardedSession)  # AsyncGuardedSession says so
+        guarded.is_async = True
+        self._transaction = Transaction(guarded, plans)
+        super().__init__(Reader(self._transaction), self._session)
+
+    @property
+    def session(self) -> AsyncGuardedSession:
+        """The guarded SQLAlchemy session of this unit.
+
+        Raises:
+            UnitClosed: the unit is not open.
+        """
+        _ = self._transaction.session
+        return self._session
+
+    def add(self, entity: object) -> None:
+        self.session.add(entity)
+
+    def add_all(self, entities: Iterable[object]) -> None:
+        self.session.add_all(entities)
+
+    async def delete(self, entity: object) -> None:
+        await self.session.delete(entity)
+
+    async def flush(self) -> None:
+        await self.session.flush()
+
+    async def refresh(self, entity: object, attributes: Iterable[str] | None = None) -> None:
+        await self.session.refresh(entity, attributes)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncGenerator[None]:
+        async with self.session.begin_nested():
+            yield
+
+    async def __aenter__(self) -> Self:
+        self._transaction.begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await cross(self._bridge, self._transaction.end, commit=kind is None)
+
+
+def _has_changes(session: Session) -> bool:
+    return bool(session.new or session.deleted or session.dirty)
+
+
+def _flush_before(session: Session, tables: frozenset[str]) -> None:
+    if _has_changes(session) and not tables.isdisjoint(_changed_tables(session)):
+        session.flush()
+
+
+def _changed_tables(session: Session) -> set[str]:
+    found: set[str] = set()
+    for entity in (*session.new, *session.deleted, *session.dirty):
+        mapper = inspect(entity).mapper
+        links = [declared.secondary for declared in mapper.relationships]
+        found.update(table.fullname for table in (*mapper.tables, *links) if isinstance(table, Table))
+    return found
+
+
+def _complete(result: Any) -> Any:
+    try:
+        return result.all()
+    except InvalidRequestError:  # a joined eager load of a collection, whose rows repeat each parent
+        return result.unique().all()

@@ -1,0 +1,59 @@
+"""Never executed. Lines marked E must be errors in every checker, all others in none."""
+
+from typing import assert_type
+
+from models import Address, User, UserCard
+from sqlalchemy import Row, select
+
+from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Pool, Statement
+
+
+class Users(AsyncRepository[User]):
+    async def named(self, name: str) -> list[UserCard]:
+        return await self.all(UserCard, select(User).where(User.name == name))
+
+    async def wrong(self) -> None:
+        await self.all(UserCard, select(Address))  # E: wrong model
+        await self.commit()  # E: a repository cannot commit
+
+
+async def register_user(uow: AsyncUnitOfWork, name: str, email: str) -> int:
+    user = User(name=name, addresses=[Address(email_address=email)])
+    uow.add(user)
+    await uow.flush()
+    return user.id
+
+
+async def use(db: AsyncDatabase) -> None:
+    assert_type(await db.all(UserCard, select(User).where(User.id > 3)), list[UserCard])
+    assert_type(await db.one(UserCard, select(User)), UserCard)
+    assert_type(await db.one_or_none(UserCard, select(User)), UserCard | None)
+    assert_type(await db.first(UserCard, select(User)), UserCard | None)
+    assert_type(await db.get(UserCard, 5), UserCard | None)
+    assert_type(await db.get_one(UserCard, 5), UserCard)
+    assert_type(await db.all(select(User.name)), list[str])
+    assert_type(await db.all(select(User.id, User.name)), list[Row[int, str]])
+    assert_type(await db.one(select(User.id, User.name)), Row[int, str])
+    assert_type(await db.count(select(User)), int)
+    assert_type(await db.exists(select(User.id, User.name)), bool)
+    assert_type(await db.run(register_user, "alice", "a@example.com"), int)
+    await db.all(UserCard, select(Address))  # E: wrong model
+    await db.run(register_user, "alice", 5)  # E: wrong argument
+    await db.run(register_user, "alice")  # E: missing argument
+    card = await db.get_one(UserCard, 5)
+    card.posts  # E: not in the shape
+    card.id = 5  # E: frozen
+    card.fullname.upper()  # E: may be None
+    async with db.begin() as uow:
+        assert_type(uow, AsyncUnitOfWork)
+        assert_type(await uow.all(select(User)), list[User])
+        assert_type(await uow.get(User, 5), User | None)
+        assert_type(await uow.get_one(User, 5), User)
+        assert_type(await Users(uow).named("alice"), list[UserCard])
+        await uow.commit()  # E: leaving the block commits
+    with db.recorded() as statements:
+        assert_type(statements, list[Statement])
+
+
+def make() -> AsyncDatabase:
+    return AsyncDatabase("sqlite://", pool=Pool.server(size=10))

@@ -1,0 +1,57 @@
+"""Never executed. Lines marked E must be errors in every checker, all others in none."""
+
+from typing import assert_type
+
+from models import Address, User, UserCard
+from sqlalchemy import Row, select
+
+from hermetic import Database, Pool, Repository, UnitOfWork
+
+
+class Users(Repository[User]):
+    def named(self, name: str) -> list[UserCard]:
+        return self.all(UserCard, select(User).where(User.name == name))
+
+    def wrong(self) -> None:
+        self.all(UserCard, select(Address))  # E: wrong model
+        self.commit()  # E: a repository cannot commit
+
+
+def register_user(uow: UnitOfWork, name: str, email: str) -> int:
+    user = User(name=name, addresses=[Address(email_address=email)])
+    uow.add(user)
+    uow.flush()
+    return user.id
+
+
+def use(db: Database) -> None:
+    assert_type(db.all(UserCard, select(User).where(User.id > 3)), list[UserCard])
+    assert_type(db.one(UserCard, select(User)), UserCard)
+    assert_type(db.one_or_none(UserCard, select(User)), UserCard | None)
+    assert_type(db.first(UserCard, select(User)), UserCard | None)
+    assert_type(db.get(UserCard, 5), UserCard | None)
+    assert_type(db.get_one(UserCard, 5), UserCard)
+    assert_type(db.all(select(User.name)), list[str])
+    assert_type(db.all(select(User.id, User.name)), list[Row[int, str]])
+    assert_type(db.one(select(User.id, User.name)), Row[int, str])
+    assert_type(db.count(select(User)), int)
+    assert_type(db.exists(select(User.id, User.name)), bool)
+    assert_type(db.run(register_user, "alice", "a@example.com"), int)
+    db.all(UserCard, select(Address))  # E: wrong model
+    db.run(register_user, "alice", 5)  # E: wrong argument
+    db.run(register_user, "alice")  # E: missing argument
+    card = db.get_one(UserCard, 5)
+    card.posts  # E: not in the shape
+    card.id = 5  # E: frozen
+    card.fullname.upper()  # E: may be None
+    with db.begin() as uow:
+        assert_type(uow, UnitOfWork)
+        assert_type(uow.all(select(User)), list[User])
+        assert_type(uow.get(User, 5), User | None)
+        assert_type(uow.get_one(User, 5), User)
+        assert_type(Users(uow).named("alice"), list[UserCard])
+        uow.commit()  # E: leaving the block commits
+
+
+def make() -> Database:
+    return Database("sqlite://", pool=Pool.server(size=10))
