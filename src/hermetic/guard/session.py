@@ -140,11 +140,13 @@ def _refuse_implicit_load(state: ORMExecuteState) -> None:
         state.statement = state.statement.options(LoadedAt(caller()))
 
 
+def _loaded_at(state: ORMExecuteState) -> str | None:
+    return next((str(option.payload) for option in state.user_defined_options if isinstance(option, LoadedAt)), None)
+
+
 def _origin(state: ORMExecuteState) -> str:
-    for option in state.user_defined_options:
-        if isinstance(option, LoadedAt):
-            return f"it was loaded at {option.payload}"
-    return "it was added in this unit of work"
+    place = _loaded_at(state)
+    return f"it was loaded at {place}" if place else "it was added in this unit of work"
 
 
 def _refresh(session: Session, names: Iterable[str]) -> str:
@@ -163,11 +165,14 @@ def _relationship(state: ORMExecuteState) -> NotLoaded:
     attribute = f"{model}.{declared.key}"
     annotation = f"list[{target}Line]" if declared.uselist else f"{target}Line"
     option = f"selectinload({attribute})" if declared.uselist else f"joinedload({attribute})"
+    entity = f"or load it with the entity: select({model}).options({option})"
+    if _loaded_at(state) is None:
+        entity = f"or give it when the entity is made: {model}({declared.key}={'[]' if declared.uselist else '...'})"
     return NotLoaded(
         attribute,
         _origin(state),
         f"read a shape: class {model}Card(Shape[{model}]): {declared.key}: {annotation}\n"
-        f"or load it with the entity: select({model}).options({option})\n"
+        f"{entity}\n"
         f"{_refresh(state.session, [declared.key])}",
     )
 
@@ -192,5 +197,6 @@ def _unloaded(mapper: Mapper[Any], state: ORMExecuteState, session: GuardedSessi
     found = session.identity_map.get(key)
     if found is None:
         return []
-    missing = inspect_mapped(found).unloaded
+    state_of = inspect_mapped(found)
+    missing = state_of.expired_attributes or state_of.unloaded  # a deferred column is unloaded and not expired
     return [column.key for column in mapper.column_attrs if column.key in missing]

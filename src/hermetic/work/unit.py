@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Select, Table, inspect
-from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
@@ -82,7 +81,8 @@ class Transaction:
             _flush_before(session, tables_of(statement))
         is_single = len(statement.column_descriptions) == 1
         result = session.execute(statement)
-        return list(_complete(result.scalars() if is_single else result))
+        complete = _complete(result)
+        return list(complete.scalars() if is_single else complete)
 
     def entity(self, model: type[Any], key: Any) -> Any:
         """Return the entity, from the identity map if it is there."""
@@ -228,7 +228,8 @@ def _changed_tables(session: Session) -> set[str]:
 
 
 def _complete(result: Any) -> Any:
-    try:
-        return result.all()
-    except InvalidRequestError:  # a joined eager load of a collection, whose rows repeat each parent
-        return result.unique().all()
+    # SQLAlchemy refuses the rows of a joined eager load of a collection, which repeat each parent, unless told to make
+    # them unique; whether a result is one, only its compile state says. `test_what_the_statement_loads_is_there` fails
+    # when a release moves this
+    state = result.raw.context.compiled.compile_state if hasattr(result, "raw") else None
+    return result.unique() if getattr(state, "multi_row_eager_loaders", False) else result

@@ -1,0 +1,199 @@
+"""The unit of work: one owner, one transaction, nothing expires, nothing is sent behind one's back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from conftest import opened
+from shop import Address, User, UserCard
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from hermetic import Database, NotTheOwner, UnitClosed, UnitOfWork
+
+
+def _names(db: Database) -> list[str]:
+    return db.all(select(User.name).order_by(User.id))
+
+
+def test_a_unit_commits_when_its_block_ends(db: Database) -> None:
+    with db.begin() as uow:
+        uow.add(User(name="ann"))
+    assert _names(db) == ["ann"]
+
+
+def test_a_unit_rolls_back_when_its_block_raises(db: Database) -> None:
+    with pytest.raises(ZeroDivisionError), db.begin() as uow:
+        uow.add(User(name="ann"))
+        uow.flush()
+        _ = 1 / 0
+    assert _names(db) == []
+
+
+def test_nothing_expires_and_entities_stay_readable(db: Database) -> None:
+    with db.begin() as uow:
+        user = User(name="ann")
+        uow.add(user)
+    with db.recorded() as statements:
+        assert (user.name, user.id is not None) == ("ann", True)
+    assert statements == []
+
+
+@pytest.mark.parametrize("verb", ["commit", "rollback", "close", "reset"])
+def test_the_session_cannot_end_the_transaction(db: Database, verb: str) -> None:
+    with db.begin() as uow:
+        uow.add(User(name="ann"))
+        with pytest.raises(NotTheOwner, match=rf"{verb} was called[\s\S]*test_unit.py:\d+ in test_the_session_cannot"):
+            getattr(uow.session, verb)()
+    assert _names(db) == ["ann"]
+
+
+def test_the_transaction_object_cannot_commit_either(db: Database) -> None:
+    with pytest.raises(NotTheOwner), db.begin() as uow:
+        uow.add(User(name="ann"))
+        transaction = uow.session.get_transaction()
+        assert transaction is not None
+        transaction.commit()
+    assert _names(db) == []
+
+
+def test_the_async_session_cannot_end_the_transaction(async_url: str) -> None:
+    async def main() -> None:
+        db = await opened(async_url)
+        async with db.begin() as uow:
+            uow.add(User(name="ann"))
+            for verb in (uow.session.commit, uow.session.rollback, uow.session.close):
+                with pytest.raises(NotTheOwner):
+                    await verb()
+        assert await db.all(select(User.name)) == ["ann"]
+        await db.close()
+
+    asyncio.run(main())
+
+
+def test_a_unit_that_ended_says_so(db: Database) -> None:
+    with db.begin() as uow:
+        pass
+    with pytest.raises(UnitClosed, match="this unit of work has ended"):
+        uow.add(User(name="ann"))
+    with pytest.raises(UnitClosed, match="has ended, so it cannot begin again"), uow:
+        pass
+
+
+def test_a_unit_that_has_not_begun_says_so(db: Database) -> None:
+    with pytest.raises(UnitClosed, match="this unit of work has not begun"):
+        db.begin().all(select(User.id))
+
+
+def test_a_savepoint_is_undone_alone(db: Database) -> None:
+    with db.begin() as uow:
+        uow.add(User(name="ann"))
+        with pytest.raises(ZeroDivisionError), uow.savepoint():
+            uow.add(User(name="bob"))
+            uow.flush()
+            _ = 1 / 0
+        with uow.savepoint():
+            uow.add(User(name="eve"))
+    assert _names(db) == ["ann", "eve"]
+
+
+def test_a_constraint_violation_inside_a_savepoint_leaves_the_unit_usable(db: Database) -> None:
+    with db.begin() as uow:
+        uow.add(User(id=1, name="ann"))
+        uow.flush()
+        with pytest.raises(IntegrityError), uow.savepoint():
+            uow.add(Address(email_address="x", user_id=99))
+            uow.flush()
+        uow.add(User(id=2, name="bob"))
+    assert _names(db) == ["ann", "bob"]
+
+
+def test_an_async_savepoint_is_undone_alone(async_url: str) -> None:
+    async def main() -> None:
+        db = await opened(async_url)
+        async with db.begin() as uow:
+            uow.add(User(name="ann"))
+            with pytest.raises(ZeroDivisionError):
+                async with uow.savepoint():
+                    uow.add(User(name="bob"))
+                    await uow.flush()
+                    _ = 1 / 0
+        assert await db.all(select(User.name)) == ["ann"]
+        await db.close()
+
+    asyncio.run(main())
+
+
+def test_a_read_sees_what_its_unit_has_pending_in_the_tables_it_reads(db: Database) -> None:
+    with db.begin() as uow:
+        user = User(name="ann", addresses=[])
+        uow.add(user)
+        assert [card.name for card in uow.all(UserCard, select(User))] == ["ann"]
+        user.name = "bob"
+        assert uow.all(select(User.name)) == ["bob"]
+        user.addresses.append(Address(email_address="b@x"))
+        assert uow.get_one(UserCard, user.id).address_count == 1
+        uow.delete(user)
+        assert not uow.exists(select(User))
+
+
+def test_a_read_of_other_tables_sends_nothing_half_built(db: Database) -> None:
+    with db.begin() as uow:
+        owner = User(name="ann")
+        uow.add(owner)
+        uow.flush()
+        half_built = Address(email_address="a@x")  # its owner comes with the next line
+        uow.add(half_built)
+        half_built.user = uow.one(select(User))
+    assert db.all(select(Address.user_id)) == [owner.id]
+
+
+def test_run_returns_what_the_use_case_returns_after_the_commit(db: Database) -> None:
+    def use_case(uow: UnitOfWork, name: str, *, loud: bool = False) -> str:
+        uow.add(User(name=name.upper() if loud else name))
+        return name
+
+    assert db.run(use_case, "ann", loud=True) == "ann"
+    assert _names(db) == ["ANN"]
+
+
+def test_units_of_concurrent_tasks_do_not_meet(async_url: str) -> None:
+    async def main() -> None:
+        db = await opened(async_url)
+
+        async def one(name: str) -> None:
+            async with db.begin() as uow:
+                uow.add(User(name=name))
+                await uow.flush()
+
+        names = [f"user {number}" for number in range(8)]
+        await asyncio.gather(*(one(name) for name in names))
+        assert sorted(await db.all(select(User.name))) == names
+        await db.close()
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_unit_rolls_back_and_gives_its_connection_back(async_url: str) -> None:
+    async def main() -> None:
+        db = await opened(async_url)
+        started = asyncio.Event()
+
+        async def use() -> None:
+            async with db.begin() as uow:
+                uow.add(User(name="ann"))
+                await uow.flush()
+                started.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(use())
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a queue pool counts
+        assert await db.all(select(User.name)) == []
+        await db.close()
+
+    asyncio.run(main())
