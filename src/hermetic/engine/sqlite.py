@@ -38,5 +38,13 @@ def prepare_sqlite(engine: Engine) -> None:
             cursor.execute("BEGIN")
             cursor.close()
 
+    def returned(connection: Any, record: Any, state: Any) -> None:
+        # a COMMIT that fails on a deferred constraint leaves the transaction open, and SQLAlchemy, which counts it as
+        # over once COMMIT was tried, would hand it to the next borrower
+        driver = getattr(connection, "driver_connection", connection)  # None once the connection is being closed
+        if driver is not None and state.asyncio_safe and driver.in_transaction:
+            connection.rollback()
+
     event.listen(engine, "connect", connected)
+    event.listen(engine, "reset", returned)
     event.listen(engine, "begin", begun)

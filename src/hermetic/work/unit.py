@@ -27,7 +27,8 @@ _SESSION: dict[str, Any] = {
 
 class Transaction:
     """What both kinds of unit are made of: one guarded session, begun once and ended once, and how reads go through
-    it."""
+    it.
+    """
 
     def __init__(self, session: GuardedSession, plans: Plans) -> None:
         self.plans = plans
