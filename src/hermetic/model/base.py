@@ -20,7 +20,8 @@ from hermetic.model.conventions import NAMING, TYPES, conform, resolve_annotatio
 from hermetic.model.lint import definition_problems, relationship_problems
 
 _refused: list[weakref.ref[type[Any]]] = []
-_relationships_refused: weakref.WeakKeyDictionary[type[Any], ModelError] = weakref.WeakKeyDictionary()
+# the facts and not the error: the traceback of one that was raised would keep the class
+_relationships_refused: weakref.WeakKeyDictionary[type[Any], dict[str, Any]] = weakref.WeakKeyDictionary()
 
 
 class Base(AsyncAttrs, DeclarativeBase):
@@ -101,7 +102,7 @@ def _check_relationships(configured: registry) -> None:
         names = ", ".join(cls.__name__ for cls in refused)
         error = ModelError(names, _class_source(refused[0]), [each for cls in refused for each in found[cls]])
         for cls in refused:
-            _relationships_refused[cls] = error
+            _relationships_refused[cls] = error.facts()
             for moment in ("init", "load"):
                 event.listen(cls, moment, _refuse_instance, propagate=True)
         raise error
@@ -111,7 +112,7 @@ def _refuse_instance(instance: object, *_: Any) -> None:
     """Keep a refused model unusable: SQLAlchemy reports the end of the configuration once only."""
     for cls in type(instance).__mro__:
         if cls in _relationships_refused:
-            raise ModelError(**_relationships_refused[cls].facts())
+            raise ModelError(**_relationships_refused[cls])
 
 
 def _class_statement() -> str:
