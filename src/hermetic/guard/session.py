@@ -163,7 +163,8 @@ def _relationship(state: ORMExecuteState) -> NotLoaded:
     model = declared.parent.class_.__name__
     target = declared.mapper.class_.__name__
     attribute = f"{model}.{declared.key}"
-    annotation = f"list[{target}Line]" if declared.uselist else f"{target}Line"
+    shape = f"{target}Card" if target.endswith("Line") else f"{target}Line"
+    annotation = f"list[{shape}]" if declared.uselist else shape
     option = f"selectinload({attribute})" if declared.uselist else f"joinedload({attribute})"
     entity = f"or load it with the entity: select({model}).options({option})"
     if _loaded_at(state) is None:

@@ -368,7 +368,7 @@ class Checker:
             self._add(
                 where,
                 f"leads to {wanted}, but {type_name(shape)} is not a shape",
-                f"class {wanted}Line(Shape[{wanted}]): ...\n{name}: {form.format(wanted + 'Line')}",
+                f"class {_shape_name(wanted)}(Shape[{wanted}]): ...\n{name}: {form.format(_shape_name(wanted))}",
             )
             return False
         if not target.isa(inspect_mapped(model)):
@@ -408,6 +408,11 @@ class Checker:
             self._add(where, f"the level below depth {depth} is not read, and this type cannot say so", line)
             return True
         return sum(step == (place.shape, name) for step in place.stack) >= depth
+
+
+def _shape_name(model: str) -> str:
+    """Return a name to propose for the shape of a child: `AddressLine`, and no `InvoiceLineLine`."""
+    return f"{model}Card" if model.endswith("Line") else f"{model}Line"
 
 
 def _model_text(mapped: Annotation | None, kind: TypeEngine[Any], optional: bool) -> str:
