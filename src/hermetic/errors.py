@@ -174,6 +174,20 @@ class NoExactForm(HermeticError, TypeError):
 
 
 @dataclass(eq=False)
+class TooDeep(HermeticError, exc.CompileError):
+    """Raised when a shape nests deeper than the database's parser can read in one statement."""
+
+    shape: str
+    database: str
+    needed: int
+    allowed: int
+    code = "too-deep"
+    what = "shape {e.shape} nests too deep for {e.database}"
+    why = "its parser holds {e.allowed} levels (a collection counts 2, a to-one inside one 1); this needs {e.needed}"
+    fix = "lower depth=..., or read the inner levels in a statement of their own"
+
+
+@dataclass(eq=False)
 class UnsupportedDatabase(HermeticError, exc.CompileError):
     """Raised when a shape is read from a database that hermetic cannot compile it for."""
 

@@ -6,10 +6,10 @@ import asyncio
 
 import msgspec
 import pytest
-from shop import Address, AddressLine, User, UserCard
 from sqlalchemy import select
 
 from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Base, Database, NotFound, Repository, UnitOfWork
+from shop import Address, AddressLine, User, UserCard
 
 
 class Users(AsyncRepository[User]):
@@ -33,9 +33,7 @@ def test_the_face_works_as_written(async_url: str) -> None:
             UserCard, select(User).where(User.name == "alice").order_by(User.id).limit(20)
         )
         line = AddressLine(email_address="a@example.com", owner="alice")
-        whole = UserCard(
-            id=user_id, name="alice", fullname=None, addresses=[line], address_count=1, newest=[line]
-        )
+        whole = UserCard(id=user_id, name="alice", fullname=None, addresses=[line], address_count=1, newest=[line])
         assert cards == [whole]
         card: UserCard | None = await db.get(UserCard, user_id)
         assert card == whole

@@ -6,12 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import opened
-from shop import Address, User
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload, undefer
 
+from conftest import opened
 from hermetic import AsyncDatabase, AsyncUnitOfWork, Database, NotLoaded, UnitOfWork
+from shop import Address, User
 
 
 @pytest.fixture
@@ -68,7 +68,10 @@ def test_a_reference_that_is_already_here_needs_no_statement(filled: Database) -
 def test_a_deferred_column_is_refused_by_name(filled: Database) -> None:
     with filled.begin() as uow:
         user = uow.one(select(User))
-        with filled.recorded() as statements, pytest.raises(NotLoaded, match=r"User.bio was read[\s\S]*undefer\(User.bio\)"):
+        with (
+            filled.recorded() as statements,
+            pytest.raises(NotLoaded, match=r"User.bio was read[\s\S]*undefer\(User.bio\)"),
+        ):
             _ = user.bio
         assert statements == []
         assert uow.one(select(User).options(undefer(User.bio)).execution_options(populate_existing=True)).bio == "long"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from conftest import opened
-from shop import Address, User, UserCard
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from conftest import opened
 from hermetic import Database, NotTheOwner, UnitClosed, UnitOfWork
+from shop import Address, User, UserCard
 
 
 def _names(db: Database) -> list[str]:

@@ -328,7 +328,7 @@ class Checker:
             self._add(
                 where,
                 f"{marker.relationship} is to-many, not one {annotation.text}",
-                f"{name}: list[{target_name}Line]",
+                f"{name}: list[{_shape_name(target_name)}]",
             )
             return None
         for number, label in ((marker.limit, "limit"), (marker.depth, "depth")):

@@ -73,6 +73,7 @@ class Blocks(Protocol):
     """The building blocks of a database: what its dialect module provides to the compiler."""
 
     dialect: Dialect
+    max_nesting: int | None
 
     def native(self, column: ColumnElement[Any], kind: TypeEngine[Any], annotation: Any) -> Carrier:
         """Return how a root column travels on the driver path."""

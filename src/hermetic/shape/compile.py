@@ -11,6 +11,7 @@ from sqlalchemy import ClauseElement, ColumnElement, Select, Table, func, inspec
 from sqlalchemy.orm import Mapper, aliased
 from sqlalchemy.sql import visitors
 
+from hermetic.errors import TooDeep
 from hermetic.shape.annotation import list_of
 from hermetic.shape.codec import Blocks, Carrier, Rows
 from hermetic.shape.decode import Collection, Nested, Record, Slot, wire_of
@@ -30,6 +31,9 @@ class Composed:
 
 def compose(statement: Select[Any], entity: Any, node: Node, blocks: Blocks) -> Composed:
     """Return the statement that reads `node` for the rows that `statement` chooses from `entity`."""
+    needed = _nesting(node, in_collection=False)
+    if blocks.max_nesting is not None and needed > blocks.max_nesting:
+        raise TooDeep(node.shape.__name__, blocks.dialect.name, needed, blocks.max_nesting)
     composer = _Composer(blocks, node.shape.__name__)
     record = composer.record(node, entity)
     expressions = [carrier.expression for carrier in composer.carriers]
@@ -41,6 +45,20 @@ def compose(statement: Select[Any], entity: Any, node: Node, blocks: Blocks) -> 
     for parent, key, child in composer.joins:
         chosen = chosen.outerjoin(getattr(parent, key).of_type(child))
     return Composed(chosen, record, composer.carriers, composer.collections)
+
+
+def _nesting(node: Node, *, in_collection: bool) -> int:
+    """Return how deep the selects of a statement nest: 2 for each collection, 1 for each to-one inside one."""
+    depths = [0]
+    for part in node.parts:
+        match part:
+            case Children():
+                depths.append(2 + _nesting(part.node, in_collection=True))
+            case One():
+                depths.append(int(in_collection) + _nesting(part.node, in_collection=in_collection))
+            case _:
+                depths.append(int(in_collection and not (isinstance(part, Leaf) and not part.hops)))
+    return max(depths)
 
 
 def tables_of(statement: ClauseElement) -> frozenset[str]:

@@ -24,6 +24,8 @@ _AVERAGE_YEAR_EXCESS = 21600  # extract(epoch) counts a year as 365.25 days; dri
 class PostgreSQL:
     """The building blocks of PostgreSQL 14 and later."""
 
+    max_nesting: int | None = None
+
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         # asyncpg reads every type in binary form; psycopg reads text, which follows the session's settings
