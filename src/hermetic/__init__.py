@@ -10,6 +10,7 @@ from hermetic.errors import (
     HermeticError,
     MissingPackage,
     MissingTable,
+    ModelError,
     NoExactForm,
     NotFound,
     NotLoaded,
@@ -25,7 +26,7 @@ from hermetic.errors import (
     ValueMismatch,
     WrongStatement,
 )
-from hermetic.model import Base, lint_models
+from hermetic.model import Base, ExactDecimal, InexactDecimal, Json, NaiveDateTime, lint_models
 from hermetic.observe import Statement
 from hermetic.shape import Plan, Shape, count, many, path
 from hermetic.work import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Database, Repository, UnitOfWork
@@ -38,9 +39,14 @@ __all__ = [
     "CannotConnect",
     "Database",
     "EntityOutsideUnit",
+    "ExactDecimal",
     "HermeticError",
+    "InexactDecimal",
+    "Json",
     "MissingPackage",
     "MissingTable",
+    "ModelError",
+    "NaiveDateTime",
     "NoExactForm",
     "NotFound",
     "NotLoaded",

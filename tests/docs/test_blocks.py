@@ -1,4 +1,4 @@
-"""Every Python block of the README and the docs runs as a newcomer would paste it; what a page shows as output is the output.
+"""Every Python block of the README and the docs runs as pasted; what a page shows as output is the output.
 
 The blocks of a page run one after the other in one fresh process, with every warning an error.
 """
