@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Dialect, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hermetic.engine.failures import explain_connect, install_explanations
@@ -36,15 +36,15 @@ def make_engine(url: str | URL, pool: Pool) -> Engine:
         MissingPackage: the driver's package is not installed.
     """
     parsed = _parse(url)
-    options = _options(parsed, pool, is_async=False)
-    engine = _created(lambda: create_engine(parsed, **options), parsed)
-    if engine.dialect.is_async:
-        sync = "sqlite" if engine.dialect.name == "sqlite" else f"{engine.dialect.name}+psycopg"
+    dialect = _created(parsed.get_dialect, parsed)
+    if dialect.is_async:
+        sync = "sqlite" if dialect.name == "sqlite" else f"{dialect.name}+psycopg"
         raise UnknownDriver(
             _shown(parsed),
-            f"{engine.dialect.driver} is an async driver, and Database is the sync one",
+            f"{dialect.driver} is an async driver, and Database is the sync one",
             f"use AsyncDatabase, or the URL {sync}://...",
         )
+    engine = _created(lambda: create_engine(parsed, **_options(parsed, pool, is_async=False)), parsed)
     _prepare(engine, parsed, pool)
     return engine
 
@@ -59,15 +59,15 @@ def make_async_engine(url: str | URL, pool: Pool) -> AsyncEngine:
     parsed = _parse(url)
     if parsed.drivername in _ASYNC_DEFAULT:
         parsed = parsed.set(drivername=_ASYNC_DEFAULT[parsed.drivername])
-    options = _options(parsed, pool, is_async=True)
-    try:
-        engine = _created(lambda: create_async_engine(parsed, **options), parsed)
-    except InvalidRequestError as error:
+    # psycopg has one name for its sync and its async dialect
+    dialect = _created(parsed.get_dialect, parsed).get_async_dialect_cls(parsed)
+    if not dialect.is_async:
         raise UnknownDriver(
             _shown(parsed),
-            f"{parsed.drivername} is a sync driver, and AsyncDatabase is the async one",
+            f"{dialect.driver} is a sync driver, and AsyncDatabase is the async one",
             f"use Database, or one of {_EXAMPLES}",
-        ) from error
+        )
+    engine = _created(lambda: create_async_engine(parsed, **_options(parsed, pool, is_async=True)), parsed)
     _prepare(engine.sync_engine, parsed, pool)
     return engine
 

@@ -1,0 +1,170 @@
+"""Bad input on real servers: each a clear error with the fix, early, without a password, and nothing half-written."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, make_url, select, text
+
+from hermetic import (
+    AsyncDatabase,
+    CannotConnect,
+    Database,
+    EntityOutsideUnit,
+    MissingPackage,
+    MissingTable,
+    Pool,
+    UnknownDriver,
+    ValueMismatch,
+    WrongStatement,
+)
+from shop import Address, AddressLine, User, UserCard
+
+DRIVERS = ("psycopg", "asyncpg")
+
+
+def _read(url: str) -> None:
+    async def main() -> None:
+        async with AsyncDatabase(url) as db:
+            await db.all(UserCard, select(User))
+
+    asyncio.run(main())
+
+
+def _closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_an_unreachable_server_is_named_without_its_password(driver: str) -> None:
+    url = f"postgresql+{driver}://app:secret@127.0.0.1:{_closed_port()}/shop"
+    with pytest.raises(CannotConnect, match="check host and port in the URL") as refused:
+        _read(url)
+    assert "secret" not in str(refused.value)
+    assert "127.0.0.1" in str(refused.value)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_wrong_password_says_so(postgres_url: str, driver: str) -> None:
+    url = make_url(postgres_url).set(drivername=f"postgresql+{driver}", password="wrong-one")
+    with pytest.raises(CannotConnect, match="check user and password in the URL") as refused:
+        _read(url.render_as_string(hide_password=False))
+    assert "wrong-one" not in str(refused.value)
+
+
+def test_a_wrong_password_says_so_in_the_sync_shell(postgres_url: str) -> None:
+    with Database(make_url(postgres_url).set(password="wrong-one")) as db:
+        with pytest.raises(CannotConnect, match="check user and password"):
+            db.all(select(User.id))
+        with pytest.raises(CannotConnect), db.begin() as uow:
+            uow.all(select(User))
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CannotConnect, match="create the folder of the file"):
+        Database(f"sqlite:///{tmp_path}/nowhere/shop.db").all(select(User.id))
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "text"),
+    [
+        ("postgres//no", UnknownDriver, "it is not of the form"),
+        ("oracel://app:secret@db/shop", UnknownDriver, "SQLAlchemy knows no dialect oracel"),
+        ("postgresql+asyncpg://db/shop", UnknownDriver, r"use AsyncDatabase, or the URL postgresql\+psycopg"),
+        ("postgresql+pg8000://db/shop", MissingPackage, "pg8000 is not installed"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_when_the_database_is_made(
+    url: str, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text) as refused:
+        Database(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_sync_driver_is_refused_by_the_async_database() -> None:
+    with pytest.raises(UnknownDriver, match="pysqlite is a sync driver"):
+        AsyncDatabase("sqlite+pysqlite://")
+
+
+def test_a_missing_table_names_the_way_out(db: Database) -> None:
+    db.drop_all(User)
+    with pytest.raises(MissingTable, match=r"db.create_all\(Base\)"):
+        db.all(UserCard, select(User))
+    with pytest.raises(MissingTable), db.begin() as uow:
+        uow.all(select(User))
+    with pytest.raises(MissingTable), db.begin() as uow:
+        uow.add(User(name="ann"))
+
+
+def test_a_missing_table_names_the_way_out_async(async_url: str) -> None:
+    with pytest.raises(MissingTable, match="user_account"):
+        _read(async_url)
+
+
+def test_nothing_is_half_written_when_a_later_change_fails(db: Database) -> None:
+    with pytest.raises(Exception, match=r"(?i)foreign key"), db.begin() as uow:
+        uow.add(User(name="ann"))
+        uow.flush()
+        uow.add(Address(email_address="x", user_id=404))
+    assert db.count(select(User)) == 0
+
+
+def test_a_null_that_the_model_denies_is_refused(db: Database) -> None:
+    with db.begin() as uow:
+        uow.add(User(name="ann", addresses=[Address(email_address="secret@x")]))
+    with db.engine.begin() as connection:
+        if db.engine.dialect.name == "sqlite":
+            connection.execute(text("PRAGMA foreign_keys = OFF"))
+            connection.execute(text("ALTER TABLE address RENAME COLUMN email_address TO old"))
+            connection.execute(text("ALTER TABLE address ADD COLUMN email_address VARCHAR"))
+        else:
+            connection.execute(text("ALTER TABLE address ALTER email_address DROP NOT NULL"))
+            connection.execute(text("UPDATE address SET email_address = NULL"))
+    with pytest.raises(ValueMismatch, match=r"AddressLine\.email_address is NULL") as refused:
+        db.all(AddressLine, select(Address))
+    assert "secret" not in str(refused.value)
+    with pytest.raises(ValueMismatch, match="shape UserCard"):
+        db.all(UserCard, select(User))
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        (text("SELECT 1"), "TextClause is not a select"),
+        ("SELECT 1", "str is not a select"),
+        (select(User.id), "it selects `id`, a value and not an entity"),
+        (select(User, Address), "it selects 2 things"),
+        (select(func.count(User.id)), "a value and not an entity"),
+        (select(User).group_by(User.id), "it is grouped"),
+        (select(Address), "it selects Address, and UserCard is a shape of User"),
+    ],
+)
+def test_a_statement_that_cannot_be_read_as_a_shape_is_refused(db: Database, statement: object, reason: str) -> None:
+    with db.recorded() as sent, pytest.raises(WrongStatement, match=reason):
+        db.all(UserCard, statement)  # type: ignore[call-overload]
+    assert sent == []
+
+
+def test_entities_outside_a_unit_are_refused(db: Database) -> None:
+    with pytest.raises(EntityOutsideUnit, match=r"with db.begin\(\) as uow"):
+        db.all(select(User))
+    with pytest.raises(EntityOutsideUnit):
+        db.get(User, 1)
+
+
+def test_a_connection_that_died_while_idle_is_replaced_in_silence(postgres_url: str) -> None:
+
+    with (
+        Database(postgres_url, pool=Pool.server(size=1, overflow=0, ping_idle=0)) as db,
+        Database(postgres_url) as other,
+    ):
+        pid = db.all(select(func.pg_backend_pid()))[0]
+        other.all(select(func.pg_terminate_backend(pid)))
+        assert db.all(select(func.pg_backend_pid()))[0] != pid

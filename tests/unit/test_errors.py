@@ -1,0 +1,84 @@
+"""The form of every error: code, what, why, fix; it pickles, and is caught where the one it replaces is."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import exc
+
+import hermetic
+import hermetic.testing
+from hermetic import HermeticError, Problem
+from hermetic.errors import ProblemsFound
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "errors"
+PROBLEMS = (Problem("Card.name", "User.name is str, not int", "name: str"),)
+
+
+def _all(cls: type[HermeticError] = HermeticError) -> list[type[HermeticError]]:
+    found = [each for child in cls.__subclasses__() for each in [child, *_all(child)]]
+    return [each for each in found if each.__module__.startswith("hermetic") and each is not ProblemsFound]
+
+
+def _sample(cls: type[HermeticError]) -> HermeticError:
+    facts: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # every error is a dataclass
+        facts[field.name] = {"int": 3, "Sequence[Problem]": PROBLEMS}.get(str(field.type), f"<{field.name}>")
+    return cls(**facts)
+
+
+ERRORS = sorted(set(_all()), key=lambda cls: cls.__name__)
+
+
+@pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
+def test_the_text_is_the_golden_one(cls: type[HermeticError]) -> None:
+    path = GOLDEN / f"{cls.code}.txt"
+    text = f"{_sample(cls)}\n"
+    if os.environ.get("BLESS"):
+        path.write_text(text)
+    assert text == path.read_text(), f"the text of {path.name} changed; BLESS=1 rewrites it"
+
+
+@pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
+def test_an_error_says_what_why_and_fix(cls: type[HermeticError]) -> None:
+    assert "\n" not in cls.what
+    assert not cls.what.endswith(".")
+    assert cls.what[0].islower() or cls.what[0] == "{" or cls.what.split()[0].isupper()
+    assert cls.why
+    assert cls.fix or issubclass(cls, ProblemsFound)
+
+
+def test_codes_are_unique() -> None:
+    codes = [cls.code for cls in ERRORS]
+    assert sorted(set(codes), key=str) == sorted(codes, key=str)
+
+
+@pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
+def test_an_error_pickles_and_copies(cls: type[HermeticError]) -> None:
+    error = _sample(cls)
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (type(twin), twin.facts(), str(twin)) == (cls, error.facts(), str(error))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (hermetic.NotFound, exc.NoResultFound),
+        (hermetic.TooManyFound, exc.MultipleResultsFound),
+        (hermetic.NotLoaded, exc.InvalidRequestError),
+        (hermetic.NotTheOwner, exc.InvalidRequestError),
+        (hermetic.CannotConnect, exc.OperationalError),
+        (hermetic.MissingTable, exc.ProgrammingError),
+        (hermetic.UnknownDriver, exc.ArgumentError),
+        (hermetic.MissingPackage, ImportError),
+        (hermetic.ShapeError, TypeError),
+    ],
+)
+def test_an_error_is_caught_where_the_one_it_replaces_is(ours: type[Exception], theirs: type[Exception]) -> None:
+    assert issubclass(ours, theirs)
