@@ -41,6 +41,7 @@ class ServerFailed(HermeticError):
     code = "server-failed"
     what = "could not {e.task}"
     why = "{e.words}"
+    fix = "free what these words name and start again; HERMETIC_PG_BIN=<directory> takes the programs of another server"
 
 
 @dataclass(frozen=True, slots=True)
