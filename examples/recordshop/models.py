@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
-from sqlalchemy import ForeignKey, Numeric, String
+from sqlalchemy import ForeignKey, MetaData, Numeric, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from hermetic import Base
@@ -16,7 +16,14 @@ Name = Annotated[str, mapped_column(String(120))]
 # `passive_deletes="all"`: a row that others refer to is not deleted, and the database is the one to say so.
 
 
-class Artist(Base):
+class ShopBase(Base):
+    """The tables of the shop, apart from those of any other models in the same process."""
+
+    __abstract__ = True
+    metadata = MetaData(naming_convention=Base.metadata.naming_convention)
+
+
+class Artist(ShopBase):
     __tablename__ = "artist"
 
     id: Mapped[Id]
@@ -25,7 +32,7 @@ class Artist(Base):
     albums: Mapped[list["Album"]] = relationship(back_populates="artist", passive_deletes="all")
 
 
-class Album(Base):
+class Album(ShopBase):
     __tablename__ = "album"
 
     id: Mapped[Id]
@@ -36,7 +43,7 @@ class Album(Base):
     tracks: Mapped[list["Track"]] = relationship(back_populates="album", passive_deletes="all")
 
 
-class Genre(Base):
+class Genre(ShopBase):
     __tablename__ = "genre"
 
     id: Mapped[Id]
@@ -45,7 +52,7 @@ class Genre(Base):
     tracks: Mapped[list["Track"]] = relationship(back_populates="genre", passive_deletes="all")
 
 
-class MediaType(Base):
+class MediaType(ShopBase):
     __tablename__ = "media_type"
 
     id: Mapped[Id]
@@ -54,7 +61,7 @@ class MediaType(Base):
     tracks: Mapped[list["Track"]] = relationship(back_populates="media_type", passive_deletes="all")
 
 
-class Track(Base):
+class Track(ShopBase):
     __tablename__ = "track"
 
     id: Mapped[Id]
@@ -74,7 +81,7 @@ class Track(Base):
     invoice_lines: Mapped[list["InvoiceLine"]] = relationship(back_populates="track", passive_deletes="all")
 
 
-class Playlist(Base):
+class Playlist(ShopBase):
     __tablename__ = "playlist"
 
     id: Mapped[Id]
@@ -83,7 +90,7 @@ class Playlist(Base):
     tracks: Mapped[list["Track"]] = relationship(back_populates="playlists", secondary="playlist_track")
 
 
-class PlaylistTrack(Base):
+class PlaylistTrack(ShopBase):
     """Which track is in which playlist; `Playlist.tracks` and `Track.playlists` go through it."""
 
     __tablename__ = "playlist_track"
@@ -104,7 +111,7 @@ class Contact:
     fax: Mapped[str | None] = mapped_column(String(24))
 
 
-class Employee(Contact, Base):
+class Employee(Contact, ShopBase):
     __tablename__ = "employee"
 
     id: Mapped[Id]
@@ -121,7 +128,7 @@ class Employee(Contact, Base):
     customers: Mapped[list["Customer"]] = relationship(back_populates="support_rep", passive_deletes="all")
 
 
-class Customer(Contact, Base):
+class Customer(Contact, ShopBase):
     __tablename__ = "customer"
 
     id: Mapped[Id]
@@ -135,7 +142,7 @@ class Customer(Contact, Base):
     invoices: Mapped[list["Invoice"]] = relationship(back_populates="customer", passive_deletes="all")
 
 
-class Invoice(Base):
+class Invoice(ShopBase):
     __tablename__ = "invoice"
 
     id: Mapped[Id]
@@ -154,7 +161,7 @@ class Invoice(Base):
     )
 
 
-class InvoiceLine(Base):
+class InvoiceLine(ShopBase):
     __tablename__ = "invoice_line"
 
     id: Mapped[Id]

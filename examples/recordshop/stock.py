@@ -2,9 +2,9 @@
 
 from sqlalchemy import Connection, func, insert, inspect, select
 
-from hermetic import AsyncDatabase, AsyncUnitOfWork, Base
+from hermetic import AsyncDatabase, AsyncUnitOfWork
 from recordshop.data import MODELS, Rows
-from recordshop.models import Artist, Invoice
+from recordshop.models import Artist, Invoice, ShopBase
 from recordshop.shapes import InvoiceCard
 
 
@@ -30,7 +30,7 @@ async def stock(db: AsyncDatabase, rows: Rows) -> bool:
             f"the database is not empty, and not a record shop ({listed}{', ...' if len(tables) > 5 else ''});"
             " nothing was changed\nfix: name an empty one in HERMETIC_URL, e.g. after CREATE DATABASE recordshop"
         )
-    await db.create_all(Base)
+    await db.create_all(ShopBase)
     if await db.exists(select(Artist.id)):
         return False
     async with db.begin() as uow:
@@ -50,7 +50,7 @@ async def fill(uow: AsyncUnitOfWork, rows: Rows) -> None:
 
     Statements: 1 INSERT for each table, in batches; on PostgreSQL 1 SELECT more for each table with a sequence.
     """
-    tables = [Base.metadata.tables[model.__tablename__] for model in MODELS]
+    tables = [ShopBase.metadata.tables[model.__tablename__] for model in MODELS]
     for model, table in zip(MODELS, tables, strict=True):
         await uow.session.execute(insert(table), rows[model])  # into the table, not the model: rows need no entities
     if uow.session.get_bind().dialect.name != "postgresql":
