@@ -29,7 +29,7 @@ class Base(AsyncAttrs, DeclarativeBase):
 
     `int` is BIGINT, `datetime` an `AwareDateTime`, `timedelta` an `ExactInterval`, an enum its values, a msgspec Struct
     or dataclass a `Json` document, `Numeric(p, s)` an `ExactDecimal(p, s)`. Constraints have the names Alembic advises.
-    Subclass it with `__abstract__ = True` for a base of your own.
+    Subclass it with `__abstract__ = True` for a base of your own, which may add a `type_annotation_map`.
 
     Raises:
         ModelError: when a model is defined, with all problems of its columns and loaders; when the mappers are

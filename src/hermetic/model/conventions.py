@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import TypeResolve
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeEngine, to_instance
 
 from hermetic.model.decimals import ExactDecimal
 from hermetic.model.documents import Json
@@ -53,13 +53,29 @@ _INSTANT = frozenset[type]({DateTime, TIMESTAMP, postgresql.TIMESTAMP})
 
 
 def resolve_annotation(resolve: TypeResolve) -> TypeEngine[Any] | None:
-    """Return the column type of an enum, a struct, a dataclass or a NewType; None leaves the rest to `TYPES`."""
+    """Return the column type of an enum, a struct, a dataclass or a NewType; None leaves the rest to `TYPES`.
+
+    What a base of the project's own says in its `type_annotation_map` goes before all of it.
+    """
     kind: Any = resolve.resolved_type
-    if isinstance(kind, NewType):
-        while isinstance(kind, NewType):
-            kind = kind.__supertype__
-        return _of_class(kind) or resolve.resolve(kind)
-    return _of_class(kind)
+    own = _own_entry(resolve.cls, resolve.raw_pep_695_type, resolve.raw_pep_593_type, kind)
+    if own is not None or not isinstance(kind, NewType):
+        return own or _of_class(kind)
+    while isinstance(kind, NewType):
+        kind = kind.__supertype__
+    plain: TypeEngine[Any] | None = _own_entry(resolve.cls, kind) or _of_class(kind) or resolve.resolve(kind)
+    return plain
+
+
+def _own_entry(cls: type[Any], *kinds: Any) -> TypeEngine[Any] | None:
+    # SQLAlchemy reads the map of the class right below DeclarativeBase only, and ignores one on an abstract base
+    for base in cls.__mro__:
+        entries = vars(base).get("type_annotation_map", TYPES)
+        for kind in kinds:
+            if entries is not TYPES and kind in entries:
+                entry: TypeEngine[Any] = to_instance(entries[kind])
+                return entry
+    return None
 
 
 def _of_class(kind: Any) -> TypeEngine[Any] | None:
