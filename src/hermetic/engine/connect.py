@@ -82,7 +82,10 @@ def _parse(url: str | URL) -> URL:
 
 def _options(url: URL, pool: Pool, *, is_async: bool) -> dict[str, Any]:
     # values stay out of logs and exceptions; whoever debugs turns that on at the engine
-    return {"hide_parameters": True, **pool.engine_options(is_async=is_async, is_memory=is_memory(url))}
+    options = {"hide_parameters": True, **pool.engine_options(is_async=is_async, is_memory=is_memory(url))}
+    if is_memory(url) and not is_async:
+        options["connect_args"] = {"check_same_thread": False}  # its one connection serves one thread after the other
+    return options
 
 
 def _created(make: Callable[[], E], url: URL) -> E:

@@ -32,7 +32,7 @@ from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
 Load = Callable[[Any], Any]
 
 _OWN = (AwareDateTime, ExactDecimal, ExactInterval, Json)
-_EXACT = (Integer, Boolean, String, Numeric, Uuid, LargeBinary, DateTime, Date, Time, Interval, JSON)
+_EXACT = (Integer, Boolean, String, Numeric, Float, Uuid, LargeBinary, DateTime, Date, Time, Interval, JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,10 @@ class Blocks(Protocol):
 def unwrap(kind: TypeEngine[Any]) -> TypeEngine[Any]:
     """Return the type whose values really travel: a decorator that leaves results alone is seen through."""
     while isinstance(kind, TypeDecorator) and not isinstance(kind, _OWN):
-        if type(kind).process_result_value is not TypeDecorator.process_result_value:
+        own = type(kind)
+        if own.process_result_value is not TypeDecorator.process_result_value:
+            break
+        if own.result_processor is not TypeDecorator.result_processor:
             break
         kind = kind.impl_instance
     return kind
@@ -119,6 +122,8 @@ def has_exact_form(kind: TypeEngine[Any]) -> bool:
     if isinstance(kind, Enum) and kind.enum_class is not None:
         return all(isinstance(member.value, (str, int)) for member in kind.enum_class)
     if isinstance(kind, Float) and kind.asdecimal:
+        return False
+    if isinstance(kind, Interval) and not kind.native:
         return False
     return isinstance(kind, _EXACT)
 

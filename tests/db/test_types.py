@@ -1,0 +1,219 @@
+"""Values come back exactly, at the root and inside a collection, whatever the session's settings."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import enum
+import math
+import threading
+import uuid
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Enum, ForeignKey, LargeBinary, Numeric, PickleType, select, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from hermetic import AsyncDatabase, Base, Database, Shape, ShapeError
+
+HOSTILE = (
+    "SET TimeZone = 'Asia/Kolkata'",
+    "SET DateStyle = 'SQL, DMY'",
+    "SET IntervalStyle = 'iso_8601'",
+    "SET extra_float_digits = 0",
+    "SET bytea_output = 'escape'",
+)
+
+
+class Color(enum.Enum):
+    RED = "red"
+    NULL = "null"
+
+
+class Shelf(Base):
+    __tablename__ = "shelf"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    values: Mapped[list[Value]] = relationship(back_populates="shelf", passive_deletes="all", order_by="Value.id")
+
+
+class Value(Base):
+    __tablename__ = "value"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shelf_id: Mapped[int] = mapped_column(ForeignKey("shelf.id", ondelete="CASCADE"), index=True)
+    shelf: Mapped[Shelf] = relationship(back_populates="values")
+    whole: Mapped[int | None]
+    real: Mapped[float | None]
+    money: Mapped[Decimal | None] = mapped_column(Numeric(18, 4))
+    yes: Mapped[bool | None]
+    words: Mapped[str | None]
+    raw: Mapped[bytes | None] = mapped_column(LargeBinary)
+    key: Mapped[uuid.UUID | None]
+    color: Mapped[Color | None]
+    at: Mapped[datetime.datetime | None]
+    day: Mapped[datetime.date | None]
+    hour: Mapped[datetime.time | None]
+    span: Mapped[datetime.timedelta | None]
+
+
+class ValueLine(Shape[Value]):
+    whole: int | None
+    real: float | None
+    money: Decimal | None
+    yes: bool | None
+    words: str | None
+    raw: bytes | None
+    key: uuid.UUID | None
+    color: Color | None
+    at: datetime.datetime | None
+    day: datetime.date | None
+    hour: datetime.time | None
+    span: datetime.timedelta | None
+
+
+class ShelfCard(Shape[Shelf]):
+    values: list[ValueLine]
+
+
+NOON = datetime.datetime(2030, 1, 2, 10, 11, 12, 123456, tzinfo=datetime.UTC)
+# asyncpg writes the first and the last day that Python knows as -infinity and infinity, so they are left out
+ROWS = [
+    {},
+    {
+        "whole": 2**63 - 1,
+        "real": 0.1 + 0.2,
+        "money": Decimal("-12345678901234.0001"),
+        "yes": True,
+        "words": "é 😀 \u2028 \"'\\ % : \n",
+        "raw": bytes(range(256)),
+        "key": uuid.UUID(int=5),
+        "color": Color.NULL,
+        "at": NOON,
+        "day": datetime.date(1, 1, 2),
+        "hour": datetime.time(23, 59, 59, 999999),
+        "span": -datetime.timedelta(days=400, microseconds=1),
+    },
+    {
+        "whole": -(2**63) + 1,
+        "real": 5e-324,
+        "money": Decimal("0.0000"),
+        "yes": False,
+        "words": "",
+        "raw": b"",
+        "color": Color.RED,
+        "at": datetime.datetime(9999, 12, 30, 23, 59, 59, 999999, tzinfo=datetime.UTC),
+        "day": datetime.date(9999, 12, 30),
+        "hour": datetime.time(0),
+        "span": datetime.timedelta(0),
+    },
+    {"real": 1.7976931348623157e308, "at": datetime.datetime(1, 1, 2, tzinfo=datetime.UTC), "words": "null"},
+]
+EXPECTED = [ValueLine(**{name: row.get(name) for name in ValueLine.__struct_fields__}) for row in ROWS]
+
+
+def _fill_statements() -> Shelf:
+    return Shelf(id=1, values=[Value(id=number, **row) for number, row in enumerate(ROWS, 1)])
+
+
+def _check(root: list[ValueLine], card: ShelfCard) -> None:
+    assert root == EXPECTED
+    assert card.values == EXPECTED
+    assert repr(root) == repr(card.values) == repr(EXPECTED)
+
+
+def test_values_are_exact_under_hostile_settings(db: Database) -> None:
+    db.create_all(Base)
+    with db.begin() as uow:
+        uow.add(_fill_statements())
+    with db.begin() as uow:
+        if db.engine.dialect.name == "postgresql":
+            for setting in HOSTILE:
+                uow.session.execute(text(setting))
+        _check(uow.all(ValueLine, select(Value).order_by(Value.id)), uow.get_one(ShelfCard, 1))
+    _check(db.all(ValueLine, select(Value).order_by(Value.id)), db.get_one(ShelfCard, 1))
+
+
+def test_values_are_exact_under_hostile_settings_async(async_url: str) -> None:
+    async def main() -> None:
+        async with AsyncDatabase(async_url) as db:
+            await db.create_all(Base)
+            async with db.begin() as uow:
+                uow.add(_fill_statements())
+            async with db.begin() as uow:
+                if db.engine.dialect.name == "postgresql":
+                    for setting in HOSTILE:
+                        await uow.session.execute(text(setting))
+                _check(await uow.all(ValueLine, select(Value).order_by(Value.id)), await uow.get_one(ShelfCard, 1))
+
+    asyncio.run(main())
+
+
+def test_floats_that_are_not_finite_come_back(db: Database) -> None:
+    db.create_all(Base)
+    is_postgresql = db.engine.dialect.name == "postgresql"
+    with db.begin() as uow:
+        values = [Value(id=1, real=math.inf), Value(id=2, real=-math.inf)]
+        uow.add(Shelf(id=1, values=values + ([Value(id=3, real=math.nan)] if is_postgresql else [])))
+
+    class Reals(Shape[Value]):
+        real: float | None
+
+    class RealCard(Shape[Shelf]):
+        values: list[Reals]
+
+    expected = [math.inf, -math.inf, *([math.nan] if is_postgresql else [])]
+    for found in (db.get_one(RealCard, 1).values, db.all(Reals, select(Value).order_by(Value.id))):
+        assert repr([each.real for each in found]) == repr(expected)
+
+
+class PlainBase(DeclarativeBase):
+    """An existing project's base: enums by name, intervals of SQLAlchemy."""
+
+
+class PlainShelf(PlainBase):
+    __tablename__ = "plain_shelf"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    values: Mapped[list[PlainValue]] = relationship(order_by="PlainValue.id")
+
+
+class PlainValue(PlainBase):
+    __tablename__ = "plain_value"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shelf_id: Mapped[int] = mapped_column(ForeignKey("plain_shelf.id"))
+    color: Mapped[Color] = mapped_column(Enum(Color))
+    blob: Mapped[object | None] = mapped_column(PickleType)
+
+
+def test_an_enum_stored_by_name_is_its_member(db: Database) -> None:
+    PlainBase.metadata.create_all(db.engine)
+
+    class Line(Shape[PlainValue]):
+        color: Color
+
+    class Card(Shape[PlainShelf]):
+        values: list[Line]
+
+    with db.begin() as uow:
+        uow.add(PlainShelf(id=1, values=[PlainValue(color=Color.NULL), PlainValue(color=Color.RED)]))
+    colors = [Color.NULL, Color.RED]
+    assert [each.color for each in db.get_one(Card, 1).values] == colors
+    assert [each.color for each in db.all(Line, select(PlainValue).order_by(PlainValue.id))] == colors
+
+
+def test_a_type_that_python_must_decode_is_refused_inside_a_collection() -> None:
+    class Line(Shape[PlainValue]):
+        blob: object | None
+
+    with pytest.raises(ShapeError, match=r"Card.values\[\].blob[\s\S]*no exact form inside a collection"):
+
+        class Card(Shape[PlainShelf]):
+            values: list[Line]
+
+
+def test_memory_serves_every_thread() -> None:
+    found: list[int] = []
+    with Database("sqlite://") as db:
+        db.create_all(Base)
+        thread = threading.Thread(target=lambda: found.append(db.count(select(Shelf))))
+        thread.start()
+        thread.join()
+    assert found == [0]
