@@ -179,7 +179,7 @@ class PlainValue(PlainBase):
     __tablename__ = "plain_value"
     id: Mapped[int] = mapped_column(primary_key=True)
     shelf_id: Mapped[int] = mapped_column(ForeignKey("plain_shelf.id"))
-    color: Mapped[Color] = mapped_column(Enum(Color))
+    color: Mapped[Color] = mapped_column(Enum(Color, name="plain_color"))
     blob: Mapped[object | None] = mapped_column(PickleType)
 
 
