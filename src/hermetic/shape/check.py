@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Table, UniqueConstraint
+from sqlalchemy import Column, ColumnClause, Index, Table, UniqueConstraint
 from sqlalchemy import inspect as inspect_mapped
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import (
@@ -19,11 +19,13 @@ from sqlalchemy.orm import (
     RelationshipProperty,
     registry,
 )
-from sqlalchemy.types import JSON, Float, Numeric, TypeDecorator, TypeEngine
+from sqlalchemy.sql import visitors
+from sqlalchemy.types import JSON, Float, NullType, Numeric, TypeDecorator, TypeEngine
 
 from hermetic.errors import Problem
 from hermetic.shape.annotation import Annotation, mapped_type, parse, type_name
-from hermetic.shape.codec import has_exact_form
+from hermetic.shape.codec import has_exact_form, type_of
+from hermetic.shape.criteria import tables_named
 from hermetic.shape.fields import Count, Many, Path
 from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally
 
@@ -206,9 +208,9 @@ class Checker:
 
     def _hops(self, where: str, ways: tuple[RelationshipProperty[Any], ...]) -> tuple[Hop, ...]:
         for way in ways:
-            remote = {pair[1].name for pair in way.local_remote_pairs or ()}
-            table = way.mapper.local_table
-            if way.secondary is not None or not _is_unique(table, remote):
+            there = [pair[1] for pair in way.local_remote_pairs or ()]
+            remote = {column.name for column in there}
+            if way.secondary is not None or not _is_unique(getattr(there[0], "table", None), remote):
                 target = way.mapper.class_.__name__
                 columns = ", ".join(sorted(remote))
                 self._add(
@@ -221,7 +223,12 @@ class Checker:
     def _may_be_absent(self, way: RelationshipProperty[Any]) -> bool:
         if way.direction is not RelationshipDirection.MANYTOONE:
             return True
-        return any(column.nullable for column in way.local_columns if isinstance(column, Column))
+        if any(column.nullable for column in way.local_columns if isinstance(column, Column)):
+            return True
+        # only a foreign key, and no condition beside it, guarantees the row
+        pairs = way.local_remote_pairs or ()
+        named = [part for part in visitors.iterate(way.primaryjoin) if isinstance(part, ColumnClause)]
+        return len(named) != 2 * len(pairs) or not all(_references(here, there) for here, there in pairs)
 
     def _leaf(
         self,
@@ -240,6 +247,8 @@ class Checker:
         label = f"{model.__name__}.{declared.key}"
         said = mapped_type(model, declared.key)
         mapped = parse(said) if said is not None else None
+        if isinstance(kind, NullType):  # of an expression in a class body, written before its columns had types
+            kind = type_of(mapped.type if mapped is not None else annotation.type)
         nullable = column.nullable if isinstance(column, Column) else (mapped is None or mapped.is_optional)
         optional = nullable or is_behind_optional or (mapped is not None and mapped.is_optional)
         if self._model_of(annotation.type) is not None or self._model_of(annotation.item) is not None:
@@ -259,7 +268,7 @@ class Checker:
                 f"{label} has type {kind!r}, which has no exact form inside a collection",
                 "leave it out here and read it in a shape of its own, at the root of a statement",
             )
-        return Leaf(name, hops, declared.key, kind, annotation.full, optional)
+        return Leaf(name, hops, declared.key, kind, annotation.full, optional or annotation.is_optional)
 
     def _compare(
         self,
@@ -312,7 +321,7 @@ class Checker:
         hops = self._hops(where, ways)
         stack = (*place.stack, (place.shape, name))
         node = self.node(annotation.type, target, where, stack, in_collection=place.in_collection)
-        return One(name, hops, node, optional)
+        return One(name, hops, node, optional or annotation.is_optional)
 
     def _children(self, place: _Place, where: str, name: str, annotation: Annotation, marker: Many) -> Children | None:
         declared = marker.relationship.property
@@ -341,6 +350,8 @@ class Checker:
         if annotation.is_optional and marker.depth is None:
             self._add(where, "a collection is never None; it may be empty", f"{name}: {type_name(annotation.type)}")
         orderings = marker.order_by or tuple(declared.order_by or ())
+        self._written_with_child(where, declared, "where", () if marker.where is None else (marker.where,))
+        self._written_with_child(where, declared, "order_by", marker.order_by)
         stack = (*place.stack, (place.shape, name))
         node = self.node(annotation.item, declared.mapper, f"{where}[]", stack, in_collection=True)
         return Children(name, declared.key, node, marker.where, orderings, marker.limit)
@@ -359,7 +370,23 @@ class Checker:
         if annotation.type is not int or annotation.is_optional:
             line = f"{name}: Annotated[int, count({marker.relationship})]"
             self._add(where, f"a count is int, not {annotation.text}", line)
+        self._written_with_child(where, declared, "where", () if marker.where is None else (marker.where,))
         return Tally(name, declared.key, declared.mapper, marker.where)
+
+    def _written_with_child(
+        self, where: str, way: RelationshipProperty[Any], word: str, expressions: Sequence[Any]
+    ) -> None:
+        target = way.mapper.class_.__name__
+        own = {*way.mapper.tables, way.secondary}
+        for expression in expressions:
+            for table in tables_named(expression):
+                if table not in own:
+                    self._add(
+                        where,
+                        f"{word} names {getattr(table, 'name', table)}, and stands over the rows of {target} alone",
+                        f"use the columns of {target}; for other tables {target}.<relationship>.has(...) or .any(...)",
+                    )
+                    return
 
     def _reads(self, where: str, name: str, shape: Any, target: Mapper[Any], form: str) -> bool:
         model = self._model_of(shape)
@@ -437,8 +464,16 @@ def _is_unique(table: Any, columns: set[str]) -> bool:
         for constraint in table.constraints
         if isinstance(constraint, UniqueConstraint)
     ]
-    keys += [{c.name for c in index.columns} for index in table.indexes if index.unique]
+    keys += [{c.name for c in index.columns} for index in table.indexes if index.unique and not _is_partial(index)]
     return any(key and key <= columns for key in keys)
+
+
+def _is_partial(index: Index) -> bool:
+    return any(options.get("where") is not None for options in index.dialect_options.values())
+
+
+def _references(here: Any, there: Any) -> bool:
+    return isinstance(here, Column) and here.references(there)
 
 
 def mapper_of(model: Any) -> Mapper[Any] | None:

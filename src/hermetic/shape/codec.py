@@ -19,6 +19,7 @@ from sqlalchemy.types import (
     Integer,
     Interval,
     LargeBinary,
+    NullType,
     Numeric,
     String,
     Time,
@@ -59,6 +60,7 @@ class Rows:
     order_by: Callable[[Any], list[ColumnElement[Any]]]
     item: Callable[[Any], ColumnElement[Any]]
     limit: int | None
+    orders_by_link: bool = False  # by a column of the link table, which an alias of the picked children lacks
 
     def alias(self, source: FromClause | None = None) -> Any:
         """Return a fresh alias of the child class, over its table or over `source`."""
@@ -112,8 +114,24 @@ def unwrap(kind: TypeEngine[Any]) -> TypeEngine[Any]:
     return kind
 
 
+def type_of(python: Any) -> TypeEngine[Any]:
+    """Return the SQL type whose values are of the Python type; NullType where several are or none is."""
+    kinds: dict[Any, TypeEngine[Any]] = {bool: Boolean(), int: Integer(), float: Float(), str: String()}
+    return kinds.get(python, NullType())
+
+
+def _is_rewritten(kind: TypeEngine[Any]) -> bool:
+    """Return whether the SQL of a selected column is not the column alone."""
+    plain = TypeDecorator if isinstance(kind, TypeDecorator) else TypeEngine
+    if type(kind).column_expression is not plain.column_expression:
+        return True
+    return isinstance(kind, TypeDecorator) and not isinstance(kind, _OWN) and _is_rewritten(kind.impl_instance)
+
+
 def has_exact_form(kind: TypeEngine[Any]) -> bool:
     """Return whether values of `kind` can travel inside JSON without loss, on at least one database."""
+    if _is_rewritten(kind):
+        return False
     kind = unwrap(kind)
     if isinstance(kind, _OWN):
         return True
@@ -128,10 +146,17 @@ def has_exact_form(kind: TypeEngine[Any]) -> bool:
     return isinstance(kind, _EXACT)
 
 
+def enum_members(kind: Enum) -> dict[str, Any]:
+    """Return the member for each stored label; the label itself where the type has no enum class."""
+    if kind.enum_class is None:
+        return {label: label for label in kind.enums}
+    members: list[enum.Enum] = list(kind.enum_class.__members__.values())
+    if len(members) != len(kind.enums):  # as is usual, the column knows no aliases
+        members = list(kind.enum_class)
+    return dict(zip(kind.enums, members, strict=True))
+
+
 def enum_values(kind: Enum) -> dict[str, Any] | None:
     """Return the member value for each stored label, or None where each label is its value."""
-    if kind.enum_class is None:
-        return None
-    members: list[enum.Enum] = list(kind.enum_class.__members__.values())
-    values = {label: member.value for label, member in zip(kind.enums, members, strict=True)}
+    values = {label: getattr(member, "value", member) for label, member in enum_members(kind).items()}
     return None if all(label == value for label, value in values.items()) else values

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ClauseElement, ColumnElement, Select, Table, func, inspect, select
-from sqlalchemy.orm import Mapper, aliased
+from sqlalchemy.orm import Mapper, RelationshipProperty, aliased
 from sqlalchemy.sql import visitors
 
 from hermetic.errors import TooDeep
 from hermetic.shape.annotation import list_of
 from hermetic.shape.codec import Blocks, Carrier, Rows
+from hermetic.shape.criteria import clause_of, names_table
 from hermetic.shape.decode import Collection, Nested, Record, Slot, wire_of
 from hermetic.shape.node import Children, Hop, Leaf, Node, One, Tally
-from hermetic.shape.statement import is_distinct
+from hermetic.shape.statement import is_distinct, with_named_order
 
 
 @dataclass(slots=True)
@@ -38,10 +39,10 @@ def compose(statement: Select[Any], entity: Any, node: Node, blocks: Blocks) -> 
     record = composer.record(node, entity)
     expressions = [carrier.expression for carrier in composer.carriers]
     if is_distinct(statement):
-        # the key keeps rows of different parents apart, the other columns keep an ORDER BY valid
+        # the key keeps distinct rows of different parents apart, the other columns keep an ORDER BY valid
         mapper = _mapper(entity)
         expressions += [getattr(entity, attribute.key) for attribute in mapper.column_attrs]
-    chosen = statement.with_only_columns(*expressions, maintain_column_froms=True)
+    chosen = with_named_order(statement, entity).with_only_columns(*expressions, maintain_column_froms=True)
     for parent, key, child in composer.joins:
         chosen = chosen.outerjoin(getattr(parent, key).of_type(child))
     return Composed(chosen, record, composer.carriers, composer.collections)
@@ -148,23 +149,34 @@ class _Composer:
 
     def _children(self, part: Children, entity: Any) -> ColumnElement[Any]:
         mapper = part.node.mapper
+        way: RelationshipProperty[Any] = _mapper(entity).relationships[part.relationship]
+        ways: dict[int, Any] = {}  # one way to each alias: every new one would join the link table again
+
+        def to(child: Any) -> Any:
+            return ways.setdefault(id(child), getattr(entity, part.relationship).of_type(child).expression)
 
         def where(child: Any) -> list[Any]:
-            conditions = [getattr(entity, part.relationship).of_type(child)]
-            return conditions if part.where is None else [*conditions, _moved(part.where, mapper, child)]
+            if part.where is None:
+                return [to(child)]
+            return [to(child), _moved(part.where, _homes(mapper, child, way, to(child)))]
 
         def order_by(child: Any) -> list[Any]:
-            return [*(_moved(ordering, mapper, child) for ordering in part.order_by), *self._key(child)]
+            homes = _homes(mapper, child, way, to(child)) if part.order_by else {}
+            return [*(_moved(ordering, homes) for ordering in part.order_by), *self._key(child)]
 
-        return self.blocks.children(
-            Rows(mapper, entity, where, order_by, lambda child: self._array(part.node, child), part.limit)
-        )
+        def item(child: Any) -> ColumnElement[Any]:
+            return self._array(part.node, child)
+
+        by_link = any(names_table(ordering, way.secondary) for ordering in part.order_by)
+        return self.blocks.children(Rows(mapper, entity, where, order_by, item, part.limit, by_link))
 
     def _tally(self, part: Tally, entity: Any) -> ColumnElement[Any]:
         child = aliased(part.target)
-        counted = select(func.count()).select_from(child).where(getattr(entity, part.relationship).of_type(child))
+        way: RelationshipProperty[Any] = _mapper(entity).relationships[part.relationship]
+        condition = getattr(entity, part.relationship).of_type(child).expression
+        counted = select(func.count()).select_from(child).where(condition)
         if part.where is not None:
-            counted = counted.where(_moved(part.where, part.target, child))
+            counted = counted.where(_moved(part.where, _homes(part.target, child, way, condition)))
         return counted.correlate(entity).scalar_subquery()
 
     def _key(self, entity: Any) -> list[ColumnElement[Any]]:
@@ -172,18 +184,23 @@ class _Composer:
         return [getattr(entity, mapper.get_property_by_column(column).key) for column in mapper.primary_key]
 
 
-def _moved(expression: Any, mapper: Mapper[Any], alias: Any) -> Any:
-    """Return `expression`, written with the columns of the class, over the columns of `alias`."""
-    selectable = inspect(alias).selectable
-    tables = set(mapper.tables)
+def _homes(mapper: Mapper[Any], alias: Any, way: RelationshipProperty[Any], condition: Any) -> dict[Any, Any]:
+    """Return where the columns of each table are found: in `alias`, for a link table in its alias in `condition`."""
+    homes: dict[Any, Any] = dict.fromkeys(mapper.tables, inspect(alias).selectable)
+    if way.secondary is not None:
+        tables = (getattr(part, "table", None) for part in visitors.iterate(condition))
+        homes[way.secondary] = next(table for table in tables if getattr(table, "element", None) is way.secondary)
+    return homes
+
+
+def _moved(expression: Any, homes: dict[Any, Any]) -> Any:
+    """Return `expression`, written with the columns of classes, over the columns of their `homes`."""
 
     def replace(element: Any, **_: Any) -> Any:
-        if getattr(element, "table", None) in tables:
-            return selectable.corresponding_column(element)
-        return None
+        home = homes.get(getattr(element, "table", None))
+        return None if home is None else home.corresponding_column(element)
 
-    clause = expression.__clause_element__() if hasattr(expression, "__clause_element__") else expression
-    return visitors.replacement_traverse(clause, {}, replace)
+    return visitors.replacement_traverse(clause_of(expression), {}, replace)
 
 
 __all__ = ["Composed", "compose", "tables_of", "wire_of"]

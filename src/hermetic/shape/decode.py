@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy.types import Float
+from sqlalchemy import ARRAY
+from sqlalchemy.types import Float, Numeric, TypeEngine
 
 from hermetic.errors import ValueMismatch
 from hermetic.shape.annotation import list_of, parse
@@ -101,7 +102,14 @@ def _leaves(node: Node) -> list[Leaf]:
 
 
 def _has_float(node: Node) -> bool:
-    return any(isinstance(unwrap(leaf.type), Float) for leaf in _leaves(node))
+    return any(_is_float(leaf.type) for leaf in _leaves(node))
+
+
+def _is_float(kind: TypeEngine[Any]) -> bool:
+    kind = unwrap(kind)
+    if isinstance(kind, ARRAY):
+        return _is_float(kind.item_type)
+    return isinstance(kind, Float) or (isinstance(kind, Numeric) and not kind.asdecimal)
 
 
 def _has_null(node: Node) -> bool:
@@ -117,6 +125,13 @@ def _has_null(node: Node) -> bool:
         if annotation.is_optional and any(isinstance(value, str) and value.lower() == "null" for value in values):
             return True
     return False
+
+
+class Labels(dict[str, Any]):
+    """The member for each label of an enum column; a label that no member has is a `ValueError`."""
+
+    def __missing__(self, label: str) -> Any:
+        raise ValueError(f"{label!r} is none of the labels {', '.join(self)}")
 
 
 Make = Callable[[Rows], list[Any]]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, Connection, Dialect, Select
+from sqlalchemy import Connection, Dialect, Select
+from sqlalchemy.sql.cache_key import CacheKey
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import Enum
 
 from hermetic.errors import ValueMismatch, WrongStatement
+from hermetic.shape.codec import enum_members, unwrap
 from hermetic.shape.compile import compose, tables_of
-from hermetic.shape.decode import Make, Rows, maker
+from hermetic.shape.decode import Labels, Make, Rows, maker
 from hermetic.shape.define import ShapeOf
 from hermetic.shape.dialects import blocks_for
 from hermetic.shape.statement import cache_key, entity_mapper, entity_of
@@ -53,23 +57,27 @@ class Plan:
         self._record = composed.record
         self._make: Make | None = None
         self._processors = _bind_processors(compiled, dialect)
-        self._expands = any(parameter.expanding for parameter in compiled.bind_names)
+        self._renders_late = bool(compiled.post_compile_params or compiled.literal_execute_params)
 
     def __str__(self) -> str:
         return f"-- {self.shape}: {self.strategy}, {self.statements} statement: {self.reason}\n{self.sql}"
 
-    def bind(self, values: Sequence[BindParameter[Any]] | None) -> tuple[str, Parameters]:
+    def bind(self, values: CacheKey | None) -> tuple[str, Parameters]:
         """Return the SQL text and the driver's parameters for the values of one statement."""
-        compiled = self._compiled
-        named: Mapping[str, Any] = compiled.construct_params(extracted_parameters=values)
-        if self._expands:
+        compiled, sql, processors = self._compiled, self.sql, self._processors
+        order: Sequence[str] | None = compiled.positiontup
+        given, extracted = (values.params, values.bindparams) if values is not None else (None, None)
+        # names are escaped last: what comes between looks parameters up by their own names
+        named: Mapping[str, Any] = compiled.construct_params(given, extracted, escape_names=False)
+        if self._renders_late:
             state = compiled.construct_expanded_state(named, escape_names=False)
-            processed = _processed(state.parameters, {**self._processors, **state.processors})
-            order = state.positiontup if compiled.positional else None
-            return state.statement, _ordered(processed, order)
-        return self.sql, _ordered(
-            _processed(named, self._processors), compiled.positiontup if compiled.positional else None
-        )
+            sql, named, order = state.statement, state.parameters, state.positiontup
+            processors = {**processors, **state.processors}
+        processed = _processed(named, processors)
+        if compiled.positional:
+            return sql, tuple(processed[name] for name in order or ())
+        escaped = compiled.escaped_bind_names
+        return sql, {escaped.get(name, name): value for name, value in processed.items()} if escaped else processed
 
     def run(self, connection: Connection, sql: str, parameters: Parameters) -> list[Any]:
         """Return the shapes of all rows.
@@ -90,15 +98,20 @@ class Plan:
         assert self._make is not None
         try:
             return self._make(rows)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except ValueMismatch:
+            raise
+        except (msgspec.DecodeError, ValueError) as error:  # of msgspec, or of a text that is no date
             raise ValueMismatch(self.shape, str(error)) from error
 
     def _maker(self, type_codes: Sequence[Any]) -> Make:
         loads = []
         for carrier, code in zip(self._carriers, type_codes, strict=False):
             load = carrier.load
-            if carrier.use_processor:
-                load = carrier.expression.type.dialect_impl(self._dialect).result_processor(self._dialect, code)
+            kind, travels = carrier.expression.type, unwrap(carrier.expression.type)
+            if carrier.use_processor and isinstance(travels, Enum):
+                load = Labels(enum_members(travels)).__getitem__
+            elif carrier.use_processor:
+                load = kind.dialect_impl(self._dialect).result_processor(self._dialect, code)
             loads.append(load)
         return maker(self._record, loads)
 
@@ -110,23 +123,22 @@ class Plans:
         self._dialect = dialect
         self._size = size
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def plan(
-        self, definition: ShapeOf[Any, Any], statement: Any, verb: str
-    ) -> tuple[Plan, Sequence[BindParameter[Any]] | None]:
+    def plan(self, definition: ShapeOf[Any, Any], statement: Any, verb: str) -> tuple[Plan, CacheKey | None]:
         """Return the plan for `statement` and the values it carries; a statement of a known form compiles nothing."""
         key = cache_key(statement) if isinstance(statement, Select) else None
         if key is None:
             return Plan(definition, statement, self._dialect, None, verb), None
         place = (definition, key.key)
         plan = self._plans.get(place)
-        if plan is None:
-            plan = self._plans[place] = Plan(definition, statement, self._dialect, key, verb)
+        made = plan or Plan(definition, statement, self._dialect, key, verb)
+        with self._lock:  # another thread may have forgotten it since
+            plan = self._plans.setdefault(place, made)
+            self._plans.move_to_end(place)
             if len(self._plans) > self._size:
                 self._plans.popitem(last=False)
-        else:
-            self._plans.move_to_end(place)
-        return plan, key.bindparams
+        return plan, key
 
     def __len__(self) -> int:
         return len(self._plans)
@@ -163,7 +175,3 @@ def _processed(named: Mapping[str, Any], processors: Mapping[str, Any]) -> Mappi
     if not processors:
         return named
     return {name: processors[name](value) if name in processors else value for name, value in named.items()}
-
-
-def _ordered(named: Mapping[str, Any], order: Sequence[str] | None) -> Parameters:
-    return named if order is None else tuple(named[name] for name in order)

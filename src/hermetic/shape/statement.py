@@ -1,19 +1,22 @@
 """What a shape needs to know of a caller's `Select`: the one place that reads SQLAlchemy beyond its public names.
 
-Three facts of a `Select` have no public accessor in SQLAlchemy 2.1: its cache key, whether it is grouped or distinct,
-and whether it has a limit. The dogpile caching example of SQLAlchemy's own documentation reads the first one the same
-way. `tests/unit/test_statement.py` fails when a release changes any of them.
+Some facts of a `Select` have no public accessor in SQLAlchemy 2.1: its cache key, whether it is grouped or distinct,
+its limit and its order. The dogpile caching example of SQLAlchemy's own documentation reads the first one the same way.
+`tests/unit/test_statement.py` fails when a release changes any of them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, inspect
-from sqlalchemy.orm import Mapper
+from sqlalchemy import ColumnElement, Select, inspect
+from sqlalchemy.orm import Mapper, QueryableAttribute
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.cache_key import CacheKey
 
 from hermetic.errors import WrongStatement
+
+_NAME = "textual_label_reference"
 
 
 def cache_key(statement: Select[Any]) -> CacheKey | None:
@@ -29,6 +32,28 @@ def is_grouped(statement: Select[Any]) -> bool:
 def is_distinct(statement: Select[Any]) -> bool:
     """Return whether the statement has a DISTINCT."""
     return statement._distinct  # pyright: ignore[reportPrivateUsage]
+
+
+def order_of(statement: Select[Any]) -> tuple[ColumnElement[Any], ...]:
+    """Return the expressions of the ORDER BY."""
+    return tuple(statement._order_by_clauses)  # pyright: ignore[reportPrivateUsage]
+
+
+def with_named_order(statement: Select[Any], entity: Any) -> Select[Any]:
+    """Return the statement with each name in its ORDER BY, e.g. `order_by("name")`, replaced by the entity's column.
+
+    SQLAlchemy would look the name up among the columns selected and joined, and a shape selects and joins others.
+    """
+    order = order_of(statement)
+    if not any(part.__visit_name__ == _NAME for clause in order for part in visitors.iterate(clause)):
+        return statement
+
+    def column(element: Any, **_: Any) -> Any:
+        found = getattr(entity, str(element.element), None) if element.__visit_name__ == _NAME else None
+        return found.__clause_element__() if isinstance(found, QueryableAttribute) else None
+
+    named = [visitors.replacement_traverse(clause, {}, column) for clause in order]
+    return statement.order_by(None).order_by(*named)
 
 
 def has_limit(statement: Select[Any]) -> bool:

@@ -10,13 +10,29 @@ import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, ColumnElement, Dialect, Text, case, cast, extract, func, literal_column, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Dialect,
+    Text,
+    UnaryExpression,
+    case,
+    cast,
+    extract,
+    func,
+    inspect,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.types import JSON, DateTime, Enum, Float, Interval, LargeBinary, Numeric, TypeDecorator, TypeEngine
 
 from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
 from hermetic.shape.codec import Carrier, Rows, enum_values, unwrap
 
+_MAX_ARGUMENTS = 100  # of any function: FUNC_MAX_ARGS in PostgreSQL's pg_config_manual.h
 _EMPTY: ColumnElement[Any] = literal_column("'[]'::json")
 _AVERAGE_YEAR_EXCESS = 21600  # extract(epoch) counts a year as 365.25 days; drivers count 365
 
@@ -84,7 +100,10 @@ class PostgreSQL:
 
     def array(self, items: list[ColumnElement[Any]]) -> ColumnElement[Any]:
         """Return the JSON array of `items`."""
-        return func.json_build_array(*items)
+        if len(items) <= _MAX_ARGUMENTS:
+            return func.json_build_array(*items)
+        listed = postgresql.array([func.to_json(item) for item in items])
+        return func.json_build_array(UnaryExpression(listed, operator=custom_op("VARIADIC ")))
 
     def text(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return a JSON value as text, so that no driver parses it with the standard library."""
@@ -96,9 +115,17 @@ class PostgreSQL:
         if rows.limit is None:
             listed = func.json_agg(rows.item(child)).aggregate_order_by(*rows.order_by(child))
             return rows.select(child, func.coalesce(listed, _EMPTY)).scalar_subquery()
-        picked = rows.select(child, child).order_by(*rows.order_by(child)).limit(rows.limit).subquery()
-        child = rows.alias(picked)
-        listed = func.json_agg(rows.item(child)).aggregate_order_by(*rows.order_by(child))
+        columns, order_by = inspect(child).selectable.columns, rows.order_by(child)
+        if rows.orders_by_link:
+            number = func.row_number().over(order_by=order_by).label("hermetic_n")
+            picked = rows.select(child, *columns, number).order_by(number).limit(rows.limit).subquery()
+            child = rows.alias(picked)
+            order_by = [picked.c.hermetic_n]
+        else:
+            picked = rows.select(child, *columns).order_by(*order_by).limit(rows.limit).subquery()
+            child = rows.alias(picked)
+            order_by = rows.order_by(child)
+        listed = func.json_agg(rows.item(child)).aggregate_order_by(*order_by)
         return select(func.coalesce(listed, _EMPTY)).select_from(child).scalar_subquery()
 
 

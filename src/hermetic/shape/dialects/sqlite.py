@@ -19,6 +19,7 @@ from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
 from hermetic.shape.codec import Carrier, Rows, enum_values, unwrap
 
+_MAX_ARGUMENTS = 100  # of any function: SQLITE_MAX_FUNCTION_ARG is 100 or 127 by default
 _DEFAULT_SCALE = 10  # of SQLAlchemy, for a Numeric that states none
 
 
@@ -103,7 +104,14 @@ class SQLite:
 
     def array(self, items: list[ColumnElement[Any]]) -> ColumnElement[Any]:
         """Return the JSON array of `items`."""
-        return func.json_array(*items)
+        if len(items) <= _MAX_ARGUMENTS:
+            return func.json_array(*items)
+        # without the bracket at the end: substr(x, -1, -n) is the n characters before the last; then without the first
+        head = func.substr(
+            func.json_array(*items[:_MAX_ARGUMENTS]), literal_column("-1"), literal_column("-2147483647")
+        )
+        tail = func.substr(self.array(items[_MAX_ARGUMENTS:]), literal_column("2"))
+        return func.json(head.op("||")(literal_column("','")).op("||")(tail))
 
     def children(self, rows: Rows) -> ColumnElement[Any]:
         """Return the JSON array of a collection; empty, never NULL."""
