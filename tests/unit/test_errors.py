@@ -6,24 +6,17 @@ import copy
 import dataclasses
 import os
 import pickle
-from pathlib import Path
 from typing import Any
 
 import pytest
+from errors_page import GOLDEN, PAGE, error_classes, errors_page
 from sqlalchemy import exc
 
 import hermetic
-import hermetic.testing
 from hermetic import HermeticError, Problem
 from hermetic.errors import ProblemsFound
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "errors"
 PROBLEMS = (Problem("Card.name", "User.name is str, not int", "name: str"),)
-
-
-def _all(cls: type[HermeticError] = HermeticError) -> list[type[HermeticError]]:
-    found = [each for child in cls.__subclasses__() for each in [child, *_all(child)]]
-    return [each for each in found if each.__module__.startswith("hermetic") and each is not ProblemsFound]
 
 
 def _sample(cls: type[HermeticError]) -> HermeticError:
@@ -33,7 +26,7 @@ def _sample(cls: type[HermeticError]) -> HermeticError:
     return cls(**facts)
 
 
-ERRORS = sorted(set(_all()), key=lambda cls: cls.__name__)
+ERRORS = error_classes()
 
 
 @pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
@@ -52,6 +45,13 @@ def test_an_error_says_what_why_and_fix(cls: type[HermeticError]) -> None:
     assert cls.what[0].islower() or cls.what[0] == "{" or cls.what.split()[0].isupper()
     assert cls.why
     assert cls.fix or issubclass(cls, ProblemsFound)
+
+
+def test_the_page_of_errors_is_what_the_classes_say() -> None:
+    text = errors_page()
+    if os.environ.get("BLESS"):
+        PAGE.write_text(text)
+    assert PAGE.exists() and text == PAGE.read_text(), "the errors and docs/errors.md differ; BLESS=1 rewrites the page"
 
 
 def test_codes_are_unique() -> None:
