@@ -4,8 +4,8 @@
     python3 dev.py demo  [ARGS]   run the example application
     python3 dev.py test  [ARGS]   run the tests (ARGS go to pytest)
     python3 dev.py check          lint, format and type-check; lists what failed
-    python3 dev.py bench [ARGS]   run the measurements
-    python3 dev.py lock  [ARGS]   make requirements.lock again (--upgrade: with newer versions)
+    python3 dev.py bench [ARGS]   run the measurements, against the rivals of bench/requirements.lock
+    python3 dev.py lock  [ARGS]   make both locks again (--upgrade: with newer versions)
     python3 dev.py clean          remove .venv and .hermetic, which is all that this script makes
 
 Standard library only, no shell. It parses on Python 3.8, so that an old Python gets a sentence and not a SyntaxError.
@@ -27,6 +27,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
+RIVALS = ROOT / ".hermetic" / "rivals"  # what only the measurements import; the tests never see it
+RIVALS_LOCK = ROOT / "bench" / "requirements.lock"
 STAMP = VENV / "hermetic-stamp"
 SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = SCRIPTS / ("python.exe" if os.name == "nt" else "python")
@@ -124,16 +126,41 @@ def prepare(*, packages: bool = True) -> None:
         STAMP.write_text("\n".join(wanted), "utf-8")
 
 
+def prepare_rivals() -> None:
+    """Bring `.hermetic/rivals` to what bench/requirements.lock says; without it the measurements leave rivals out."""
+    stamp = RIVALS / "hermetic-stamp"
+    wanted = f"{platform.python_version()} {hashlib.sha256(RIVALS_LOCK.read_bytes()).hexdigest()}"
+    if stamp.exists() and stamp.read_text("utf-8") == wanted:
+        return
+    print("installing the packages of bench/requirements.lock", flush=True)
+    shutil.rmtree(str(RIVALS), ignore_errors=True)
+    what = ["--no-deps", "--require-hashes", "--requirement", str(RIVALS_LOCK), "--target", str(RIVALS)]
+    try:
+        install("install the rivals", "uv", "pip", "install", *what, **index_settings())
+    except SystemExit as error:
+        print(error.code, "the rivals are left out", sep="\n\n", file=sys.stderr, flush=True)
+        return
+    stamp.write_text(wanted, "utf-8")
+
+
 def lock(arguments: list[str]) -> int:
-    """Write requirements.lock: all extras and the dev group, for every platform, without an address."""
+    """Write both locks for every platform, without an address: all extras and the dev group, and what bench adds."""
     prepare(packages=False)
-    flags = "--universal --python-version 3.11 --generate-hashes --no-annotate --all-extras --group dev --quiet".split()
-    header = ["--custom-compile-command", "python3 dev.py lock", "--output-file", LOCK.name]
-    command = ["uv", "pip", "compile", *flags, *header, *arguments, "pyproject.toml"]
-    install("resolve the dependencies with the package index", *command, **index_settings())
-    if "://" in LOCK.read_text("utf-8"):
-        raise fail("requirements.lock holds an address", "take the direct reference out of pyproject.toml")
+    flags = "--universal --python-version 3.11 --generate-hashes --no-annotate --quiet".split()
+    flags += ["--custom-compile-command", "python3 dev.py lock"]
+    compile_lock(LOCK, *flags, "--all-extras", "--group", "dev", *arguments, "pyproject.toml")
+    locked = re.findall(r"^([\w.-]+)==\S+ \\$", LOCK.read_text("utf-8"), re.MULTILINE)  # those for every platform
+    left_out = [word for name in locked for word in ("--no-emit-package", name)]
+    compile_lock(RIVALS_LOCK, *flags, "--group", "bench", "--constraint", LOCK.name, *left_out, *arguments)
     return 0
+
+
+def compile_lock(path: Path, *options: str) -> None:
+    """Resolve one lock file."""
+    command = ["uv", "pip", "compile", "--output-file", str(path.relative_to(ROOT)), *options]
+    install("resolve the dependencies with the package index", *command, **index_settings())
+    if "://" in path.read_text("utf-8"):
+        raise fail(f"{path.name} holds an address", "take the direct reference out of pyproject.toml")
 
 
 def check() -> int:
@@ -156,6 +183,9 @@ def run(name: str, arguments: list[str]) -> int:
     variables = environment()
     if name == "demo":
         variables["PYTHONPATH"] = str(ROOT / "examples")
+    if name == "bench":
+        prepare_rivals()
+        variables["PYTHONPATH"] = str(RIVALS)
     os.chdir(str(ROOT))
     if os.name == "nt":
         return subprocess.call(command, env=variables)

@@ -1,103 +1,78 @@
-"""A three-level graph at 1, 20, 200 and 2,000 roots: the ORM's selectinload, and the same SQL on the bare driver."""
+"""A three-level graph at 1, 20, 200 and 2,000 roots, and the CPU that this process spends on the largest."""
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from decimal import Decimal
-from typing import Any
 
-import asyncpg
-import msgspec
-import psycopg
-from sqlalchemy import Select, select
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
-from sqlalchemy.orm import joinedload, selectinload
-
-from bench.measure import interleaved
-from bench.shop import Customer, CustomerCard, Item, Order
+from bench import ours, rivals
+from bench.measure import Timings, Way, interleaved, settled
+from bench.report import Bar, Section, at_least, at_most
+from bench.rivals.bare import POOLED
+from bench.rivals.orm import SELECTIN
 from hermetic import AsyncDatabase
 
-ROOTS = (1, 20, 200, 2000)
-Fetch = Callable[[str, int], Awaitable[Any]]
-
-
-class ProductRow(msgspec.Struct, array_like=True, gc=False):
-    id: int
-    name: str
-    price: Decimal
-
-
-class ItemRow(msgspec.Struct, array_like=True, gc=False):
-    id: int
-    qty: int
-    product: ProductRow
-
-
-class OrderRow(msgspec.Struct, array_like=True, gc=False):
-    id: int
-    status: str
-    placed: datetime.datetime
-    items: list[ItemRow]
-
-
-class CustomerRow(msgspec.Struct, gc=False):
-    id: int
-    name: str
-    orders: list[OrderRow]
-
-
-def chosen(roots: int) -> Select[Customer]:
-    return select(Customer).where(Customer.id < 1_000_000).order_by(Customer.id).limit(roots)
-
-
-async def measure(url: str, driver: str, rounds: int) -> list[dict[str, Any]]:
-    """Return a row for each number of roots: the median seconds of each way."""
-    db = AsyncDatabase(url)
-    engine = create_async_engine(url, pool_size=5)
-    sessions = async_sessionmaker(engine, expire_on_commit=False)
-    decode = msgspec.json.Decoder(list[OrderRow]).decode
-    sql = db.plan(CustomerCard, chosen(1)).sql
-    rows: list[dict[str, Any]] = []
-    async with _bare(driver, url.replace(f"postgresql+{driver}", "postgresql")) as fetch:
-        for roots in ROOTS:
-
-            async def shapes(roots: int = roots) -> object:
-                return await db.all(CustomerCard, chosen(roots))
-
-            async def entities(roots: int = roots) -> object:
-                graph = selectinload(Customer.orders).selectinload(Order.items).options(joinedload(Item.product))
-                async with sessions() as session:
-                    return (await session.scalars(chosen(roots).options(graph))).all()
-
-            async def by_hand(roots: int = roots) -> object:
-                return [CustomerRow(each[0], each[1], decode(each[2])) for each in await fetch(sql, roots)]
-
-            ways = {"hermetic": shapes, "selectinload": entities, "by hand": by_hand}
-            found = await interleaved(ways, rounds=rounds)
-            rows.append({"driver": driver, "roots": roots, **found})
-    await db.close()
-    await engine.dispose()
-    return rows
+SIZES = (1, 20, 200, 2000)
+FASTER = (6, 5, 8, 10)
+DRIVERS = ("asyncpg", "psycopg")
 
 
 @asynccontextmanager
-async def _bare(driver: str, url: str) -> AsyncGenerator[Fetch]:
-    """Yield a function that runs the read on the driver itself: asyncpg's own pool, or one psycopg connection."""
-    if driver == "asyncpg":
-        async with asyncpg.create_pool(url, min_size=1, max_size=5) as pool:
+async def opened(url: str, driver: str) -> AsyncGenerator[list[Way]]:
+    async with (
+        AsyncDatabase(url.replace("postgresql:", f"postgresql+{driver}:")) as db,
+        rivals.opened("graph", url, driver) as ways,
+    ):
+        yield [*ours.graph(db), *ways]
 
-            async def fetch(sql: str, roots: int) -> Any:
-                async with pool.acquire() as connection:
-                    return await connection.fetch(sql, 1_000_000, roots)
 
-            yield fetch
-        return
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+async def measure(url: str, rounds: int) -> list[Section]:
+    return [await _measured(url, driver, rounds) for driver in DRIVERS]
 
-        async def read(sql: str, roots: int) -> Any:
-            cursor = await connection.execute(sql, {"id_1": 1_000_000, "param_1": roots})
-            return await cursor.fetchall()
 
-        yield read
+async def _measured(url: str, driver: str, rounds: int) -> Section:
+    async with opened(url, driver) as ways, settled():
+        found = {
+            size: await interleaved([way for way in ways if way.most >= size], size, rounds=rounds) for size in SIZES
+        }
+    largest = found[SIZES[-1]]
+    rows = [_row(way.name, found, largest) for way in ways]
+    return Section(
+        f"Graph read, {driver}",
+        "Customers with 10 orders each, 3 items an order, the product of each item. A cell is milliseconds and, behind "
+        f"them, the time as a multiple of `{ours.BEST}`; the last column is the CPU time of this process at "
+        f"{SIZES[-1]:,} roots.",
+        ("way", *(f"{size:,} roots" if size > 1 else "1 root" for size in SIZES), "client CPU"),
+        rows,
+        _bars(driver, found),
+    )
+
+
+def _row(name: str, found: dict[int, Timings], largest: Timings) -> Sequence[str]:
+    cells = [
+        f"{timings.ms(name):.2f} ({timings.ratio(name, ours.BEST):.2f}x)" if name in timings.wall else "—"
+        for timings in found.values()
+    ]
+    cpu = f"{largest.cpu_ms(name):.1f} ({largest.cpu_ratio(name, ours.BEST):.1f}x)" if name in largest.cpu else "—"
+    return (name, *cells, cpu)
+
+
+def _bars(driver: str, found: dict[int, Timings]) -> list[Bar]:
+    few, largest = list(SIZES[:2]), found[SIZES[-1]]
+    bars = []
+    if POOLED in largest.wall:
+        for way, limit in ours.GRAPH_LIMITS.items():
+            ratios = [found[size].ratio(way, POOLED) for size in few]
+            bars.append(
+                at_most(
+                    f"graph, {driver}, 1 / 20 roots: {way}, of the same SQL on the pooled driver", ratios, [limit] * 2
+                )
+            )
+    faster = [timings.ratio(SELECTIN, ours.BEST) for timings in found.values()]
+    cpu = largest.cpu_ratio(SELECTIN, ours.BEST)
+    sizes = " / ".join(map(str, SIZES))
+    return [
+        *bars,
+        at_least(f"graph, {driver}, {sizes} roots: faster than selectinload", faster, FASTER),
+        at_least(f"client CPU of it at {SIZES[-1]:,} roots, {driver}: less than selectinload's", [cpu], [20]),
+    ]
