@@ -17,7 +17,7 @@ GOLDEN = ROOT / "tests" / "golden" / "errors"
 PAGE = ROOT / "docs" / "errors.md"
 
 # the golden files that show what an error lists
-PROBLEMS = {"model-refused": ("model-all", "model-delete")}
+PROBLEMS = {"model-refused": ("model-all", "model-delete"), "shape-mismatch": ("shape-problems",)}
 
 HEAD = """\
 # Errors
@@ -79,12 +79,9 @@ class _Names:
 
 
 def _problems(code: str) -> str:
-    listed: list[str] = []
-    for name in PROBLEMS[code]:
-        lines = (GOLDEN / f"{name}.txt").read_text().splitlines(keepends=True)
-        first = next(number for number, line in enumerate(lines) if line.startswith("1. "))
-        listed += [re.sub(r"^\d+\. ", "", line) for line in lines[first:]]
-    return "".join(listed)
+    text = "".join((GOLDEN / f"{name}.txt").read_text() for name in PROBLEMS[code])
+    without_head = re.sub(rf"^({code}|why): .*\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"^\d+\. ", "", without_head, flags=re.MULTILINE)
 
 
 def _when(cls: type[HermeticError]) -> str:

@@ -5,6 +5,7 @@ from hermetic.model.decimals import ExactDecimal
 from hermetic.model.documents import Json
 from hermetic.model.enums import enum_by_value
 from hermetic.model.instants import AwareDateTime, ExactInterval
+from hermetic.model.lines import column_line
 from hermetic.model.lint import lint_models
 from hermetic.model.refusals import InexactDecimal, IntervalTooLong, NaiveDateTime, NoExactOperator
 
@@ -18,6 +19,7 @@ __all__ = [
     "Json",
     "NaiveDateTime",
     "NoExactOperator",
+    "column_line",
     "enum_by_value",
     "lint_models",
 ]

@@ -35,7 +35,7 @@ def compose(statement: Select[Any], entity: Any, node: Node, blocks: Blocks) -> 
     needed = _nesting(node, in_collection=False)
     if blocks.max_nesting is not None and needed > blocks.max_nesting:
         raise TooDeep(node.shape.__name__, blocks.dialect.name, needed, blocks.max_nesting)
-    composer = _Composer(blocks, node.shape.__name__)
+    composer = _Composer(blocks)
     record = composer.record(node, entity)
     expressions = [carrier.expression for carrier in composer.carriers]
     if is_distinct(statement):
@@ -75,7 +75,6 @@ def _mapper(entity: Any) -> Mapper[Any]:
 @dataclass(slots=True)
 class _Composer:
     blocks: Blocks
-    shape: str
     carriers: list[Carrier] = field(default_factory=list)
     joins: list[tuple[Any, str, Any]] = field(default_factory=list)
     collections: int = 0
@@ -126,7 +125,7 @@ class _Composer:
     def _item(self, part: Leaf | One | Children | Tally, entity: Any) -> ColumnElement[Any]:
         match part:
             case Leaf(hops=()):
-                return self.blocks.encode(getattr(entity, part.attribute), part.type, f"{self.shape}…{part.name}")
+                return self.blocks.encode(getattr(entity, part.attribute), part.type, part.where)
             case Leaf() | One():
                 return self._scalar(part, entity)
             case Children():
@@ -144,7 +143,7 @@ class _Composer:
         if isinstance(part, One):
             value = self._array(part.node, last)
         else:
-            value = self.blocks.encode(getattr(last, part.attribute), part.type, f"{self.shape}…{part.name}")
+            value = self.blocks.encode(getattr(last, part.attribute), part.type, part.where)
         return select(value).where(*ways).correlate(entity).scalar_subquery()
 
     def _children(self, part: Children, entity: Any) -> ColumnElement[Any]:

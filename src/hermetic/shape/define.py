@@ -15,9 +15,10 @@ from sqlalchemy.orm import registry
 
 from hermetic.errors import Problem, ShapeError
 from hermetic.shape.annotation import parse, resolve
-from hermetic.shape.check import Checker, can_configure, mapper_of
+from hermetic.shape.check import Checker, mapper_of
 from hermetic.shape.node import Node
 from hermetic.shape.openapi import core_schema
+from hermetic.shape.ready import can_configure
 
 Model = TypeVar("Model")
 Entity = TypeVar("Entity")
@@ -239,6 +240,12 @@ def _names_at(frame: FrameType) -> dict[str, Any]:
 
 
 def _not_mapped(shape: type, model: type) -> Problem:
-    return Problem(
-        shape.__name__, f"{model.__name__} is not a mapped class", f"class {shape.__name__}(Shape[<a mapped class>])"
-    )
+    behind = model_of(model)
+    if behind is not None:
+        fix = f"class {shape.__name__}(Shape[{behind.__name__}])"
+    else:
+        fix = (
+            f'class {model.__name__}(Base):\n    __tablename__ = "{model.__name__.lower()}"\n'
+            "    id: Mapped[int] = mapped_column(primary_key=True)"
+        )
+    return Problem(shape.__name__, f"{model.__name__} is not a mapped class", fix)

@@ -23,7 +23,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A column, of this node or behind to-one hops."""
+    """A column, of this node or behind to-one hops; `where` is its path, such as `OrderCard.lines[].price`."""
 
     name: str
     hops: tuple[Hop, ...]
@@ -31,6 +31,7 @@ class Leaf:
     type: TypeEngine[Any]
     annotation: Any
     is_optional: bool
+    where: str
 
 
 @dataclass(frozen=True, slots=True)

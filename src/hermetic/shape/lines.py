@@ -1,0 +1,225 @@
+"""The corrected line of a shape, with the user's own names, to paste."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Column
+from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute, RelationshipProperty
+from sqlalchemy.types import NullType, TypeEngine
+
+from hermetic.model import column_line
+from hermetic.shape.annotation import Annotation, mapped_type, parse, type_name
+from hermetic.shape.codec import type_of
+from hermetic.shape.fields import Count, Many, Marker, Path
+from hermetic.shape.to_one import may_be_absent, remote_columns
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """What model and table say of one mapped column."""
+
+    label: str
+    kind: TypeEngine[Any]
+    mapped: Annotation | None
+    is_nullable: bool
+
+    @property
+    def python_type(self) -> Any:
+        """Return the type of its values without None, or None where nothing says it."""
+        return self.mapped.type if self.mapped is not None else _python_type(self.kind)
+
+    def text(self, *, is_optional: bool) -> str:
+        """Return the annotation of a field that reads it."""
+        expected = self.python_type
+        name = "Any" if expected is None else type_name(expected)
+        return f"{name} | None" if is_optional else name
+
+
+def column_facts(mapper: Mapper[Any], declared: ColumnProperty[Any], otherwise: Any = None) -> ColumnFacts:
+    """Return what is known of a column; `otherwise` is the Python type where neither model nor table says one."""
+    column = declared.columns[0]
+    kind: TypeEngine[Any] = column.type
+    said = mapped_type(mapper.class_, declared.key)
+    mapped = parse(said) if said is not None else None
+    if isinstance(kind, NullType):  # of an expression in a class body, written before its columns had types
+        kind = type_of(mapped.type if mapped is not None else otherwise)
+    nullable = column.nullable if isinstance(column, Column) else (mapped is None or mapped.is_optional)
+    is_nullable = nullable or (mapped is not None and mapped.is_optional)
+    return ColumnFacts(f"{mapper.class_.__name__}.{declared.key}", kind, mapped, is_nullable)
+
+
+def line(name: str, text: str, marker: Marker | None = None) -> str:
+    """Return `name: text`, with the marker as it was written where it can be written again."""
+    if marker is None:
+        return f"{name}: {text}"
+    if _has_expressions(marker):
+        return f"{text}  # the type of {name}; what stands beside it stays"
+    return f"{name}: Annotated[{text}, {_call(marker)}]"
+
+
+def end_line(name: str, shape: type, marker: Path | Many) -> str:
+    """Return the line of a field whose shape contains itself: with a depth, and a default that says "not read"."""
+    if isinstance(marker, Many):
+        text, default = f'list["{shape.__name__}"] | None', "None"
+    else:
+        text, default = f'"{shape.__name__} | None | UnsetType"', "UNSET"
+    marker = replace(marker, depth=max(marker.depth or 3, 1))
+    if _has_expressions(marker):
+        return f"{text}  # the type of {name}; add depth={marker.depth} beside it, and = {default} behind it"
+    needed = "" if default == "None" else "from msgspec import UNSET, UnsetType\n"
+    return f"{needed}{line(name, text, marker)} = {default}"
+
+
+def field_line(
+    mapper: Mapper[Any],
+    key: str,
+    name: str,
+    before: tuple[QueryableAttribute[Any], ...] = (),
+    shape: type | None = None,
+) -> str:
+    """Return the line by which field `name` reads the attribute `key`, behind the steps `before`.
+
+    `shape` is the shape to read a relationship with, where the user has named one.
+    """
+    declared: Any = mapper.attrs[key]
+    attribute = getattr(mapper.class_, key)
+    marker: Marker | None = None if key == name and not before else Path((*before, attribute))
+    if isinstance(declared, RelationshipProperty):
+        child = shape.__name__ if shape is not None else shape_name(declared.mapper)
+        if declared.uselist:
+            return line(name, f"list[{child}]", None if key == name else Many(attribute))
+        ways: list[Any] = [*(step.property for step in before), declared]
+        return line(name, f"{child} | None" if any(may_be_absent(way) for way in ways) else child, marker)
+    facts = column_facts(mapper, declared)
+    hops: list[Any] = [step.property for step in before]
+    absent = any(may_be_absent(hop) for hop in hops)
+    return line(name, facts.text(is_optional=facts.is_nullable or absent), marker)
+
+
+def child_line(name: str, target: Mapper[Any], form: str, marker: Marker | None) -> str:
+    """Return the smallest shape of `target`, and the line that reads it; `form` is `{}` or `list[{}]`."""
+    key = key_of(target)
+    shape = shape_name(target)
+    body = field_line(target, key, key)
+    return f"class {shape}(Shape[{target.class_.__name__}]): {body}\n{line(name, form.format(shape), marker)}"
+
+
+def shape_name(mapper: Mapper[Any]) -> str:
+    """Return a name to propose for the shape of a child: `AddressLine`, and no `InvoiceLineLine`."""
+    model = mapper.class_.__name__
+    return f"{model}Card" if model.endswith("Line") else f"{model}Line"
+
+
+def key_of(mapper: Mapper[Any]) -> str:
+    """Return the name of the attribute that is the primary key, or its first column."""
+    return mapper.get_property_by_column(mapper.primary_key[0]).key
+
+
+def columns_and_relationships(mapper: Mapper[Any]) -> list[str]:
+    """Return the names that a field may read."""
+    return [each.key for each in mapper.attrs if isinstance(each, (ColumnProperty, RelationshipProperty))]
+
+
+def to_many(mapper: Mapper[Any]) -> list[str]:
+    """Return the names of the relationships that lead to a list."""
+    return [each.key for each in mapper.relationships if each.uselist]
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that is most like `name`, if one is."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)), None)
+
+
+def way_in(
+    mapper: Mapper[Any],
+    word: str,
+    attribute: QueryableAttribute[Any] | None,
+    name: str,
+    marker: Marker,
+    before: tuple[QueryableAttribute[Any], ...],
+) -> str:
+    """Return the line that reads, from `mapper`, what was most likely meant by `word` or `attribute`."""
+    names = columns_and_relationships(mapper) if isinstance(marker, Path) else to_many(mapper)
+    if before:  # a list cannot stand behind a hop
+        names = [each for each in names if each not in to_many(mapper)]
+    owner = attribute.parent if attribute is not None else None
+    leading = [way for way in mapper.relationships if way.key in names and way.mapper is owner]
+    if not names:
+        return f"delete {name}: {mapper.class_.__name__} has no to-many relationship"
+    if isinstance(marker, Path) and attribute is not None and leading and not leading[0].uselist:
+        steps = (*before, getattr(mapper.class_, leading[0].key))
+        return field_line(leading[0].mapper, attribute.key, name, steps)
+    key = leading[0].key if leading else nearest(word, names) or names[0]
+    if isinstance(marker, Count):
+        return line(name, "int", Count(getattr(mapper.class_, key)))
+    return field_line(mapper, key, name, before)
+
+
+def one_row_line(way: RelationshipProperty[Any]) -> str:
+    """Return what makes a to-one relationship true: a key, or the annotation of a list."""
+    target, model = way.mapper, way.parent.class_.__name__
+    columns = remote_columns(way)
+    as_list = f'{way.key}: Mapped[list["{target.class_.__name__}"]]  # in class {model}; its annotation is a list'
+    if (
+        way.secondary is not None
+        or not columns
+        or not all(target.columns.contains_column(column) for column in columns)
+    ):
+        return as_list
+    keys = [target.get_property_by_column(column).key for column in columns]
+    if len(columns) > 1:
+        names = ", ".join(f'"{column.name}"' for column in columns)
+        return f"__table_args__ = (UniqueConstraint({names}),)  # in class {target.class_.__name__}\nor {as_list}"
+    unique = column_line(target.class_, keys[0], columns[0], unique="True", index="")
+    return f"{unique}  # in class {target.class_.__name__}\nor {as_list}"
+
+
+def at_the_root(mapper: Mapper[Any], declared: ColumnProperty[Any], name: str) -> str:
+    """Return the shape that reads a column where its type needs no JSON form."""
+    model = mapper.class_.__name__
+    shape = f"{model}{declared.key.title().replace('_', '')}"
+    read = field_line(mapper, declared.key, declared.key)
+    return f"class {shape}(Shape[{model}]): {read}  # read alone, and {name} deleted here"
+
+
+def over_the_child(target: Mapper[Any], word: str, table: Any) -> str:
+    """Return what to write where a filter or an order names a table that is not the child's."""
+    model = target.class_.__name__
+    ways = [way for way in target.relationships if table in way.mapper.tables]
+    if word == "where" and ways:
+        return f"where={model}.{ways[0].key}.{'any' if ways[0].uselist else 'has'}(...)  # around what stands there"
+    return f"{model}.{key_of(target)}  # or any other column of {model}, in place of {table}"
+
+
+def _call(marker: Marker) -> str:
+    match marker:
+        case Path():
+            words, options = [str(step) for step in marker.steps], {"depth": marker.depth}
+        case Many():
+            words, options = [str(marker.relationship)], {"limit": marker.limit, "depth": marker.depth}
+        case Count():
+            words, options = [str(marker.relationship)], {}
+    words += [f"{option}={value}" for option, value in options.items() if value is not None]
+    return f"{type(marker).__name__.lower()}({', '.join(words)})"
+
+
+def _has_expressions(marker: Marker) -> bool:
+    """Return whether the marker holds SQL, whose Python source is not known."""
+    match marker:
+        case Many():
+            return marker.where is not None or bool(marker.order_by)
+        case Count():
+            return marker.where is not None
+        case Path():
+            return False
+
+
+def _python_type(kind: TypeEngine[Any]) -> Any:
+    try:
+        return kind.python_type
+    except NotImplementedError:
+        return None

@@ -1,0 +1,171 @@
+"""Every text that the check of a shape can say, with the fix pasted where it is a line of the shape."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import club
+import msgspec
+import pytest
+import sqlalchemy
+from errors_page import GOLDEN
+
+import hermetic
+from hermetic import ShapeError
+
+# the head of a class, its one line, and shapes that stand before it
+CASES = {
+    "no fields": ("Team", "", ""),
+    "not mapped": ("NotMapped", "id: int", ""),
+    "shape of a shape": ("PlayerName", "name: str", ""),
+    "misspelt column": ("Team", "nane: str", ""),
+    "misspelt collection": ("Team", "player: list[str]", ""),
+    "misspelt to-one": ("Player", "temm: str", ""),
+    "unknown": ("Team", "shoe_size: int", ""),
+    "unknown relationship": ("Team", "sponsors: list[SponsorName]", ""),
+    "relationship of another name": ("Player", "club: TeamName", ""),
+    "collection of another name": ("Player", "awards: list[TitleName]", ""),
+    "ambiguous": ("Team", "members: list[PlayerName]", ""),
+    "synonym": ("Player", "nick: str", ""),
+    "composite": ("Player", "square: object", ""),
+    "hybrid": ("Player", "label: str", ""),
+    "association proxy": ("Player", "title_names: list[str]", ""),
+    "wrong type": ("Team", "name: int", ""),
+    "wrong type behind a path": ("Player", "town: Annotated[int, path(Player.team, Team.town)]", ""),
+    "money in a float": ("Team", "fee: float", ""),
+    "nullable": ("Team", "town: str", ""),
+    "nullable and wrong type": ("Team", "town: int", ""),
+    "nullable, renamed": ("Team", "place: Annotated[str, path(Team.town)]", ""),
+    "behind an optional relationship": ("Player", "mentor: Annotated[str, path(Player.mentor, Player.name)]", ""),
+    "column as shape": ("Team", "name: PlayerName", ""),
+    "no exact form": ("Team", "players: list[PlayerNotes]", "class PlayerNotes(Shape[Player]): notes: object"),
+    "to-one as list": ("Player", "team: list[TeamName]", ""),
+    "optional to-one as list": ("Player", "mentor: list[PlayerName]", ""),
+    "may be absent": ("Player", "mentor: PlayerName", ""),
+    "may be absent, renamed": ("Player", "teacher: Annotated[PlayerName, path(Player.mentor)]", ""),
+    "several rows": ("Player", "badge: BadgeColor | None", ""),
+    "several rows over a link table": ("Player", "best_title: TitleName | None", ""),
+    "not a shape": ("Team", "players: list[str]", ""),
+    "to-one not a shape": ("Player", "mentor: str", ""),
+    "shape of another model": ("Team", "rooms: list[PlayerName]", ""),
+    "to-many as one": ("Team", "players: PlayerName", ""),
+    "to-many as scalar": ("Team", "players: str", ""),
+    "optional collection": ("Team", "players: list[PlayerName] | None", ""),
+    "many over a column": ("Team", "label: Annotated[list[str], many(Team.name)]", ""),
+    "many over to-one": ("Player", "clubs: Annotated[list[TeamName], many(Player.team)]", ""),
+    "many with a filter, not a list": (
+        "Team",
+        "best: Annotated[PlayerName, many(Team.players, where=Player.rating > 2000)]",
+        "",
+    ),
+    "limit": ("Team", "best: Annotated[list[PlayerName], many(Team.players, limit=0)]", ""),
+    "depth of a list": ("Player", "pupils: Annotated[list['Wrong'] | None, many(Player.pupils, depth=0)] = None", ""),
+    "depth of a path": (
+        "Player",
+        "mentor: Annotated['Wrong | None | UnsetType', path(Player.mentor, depth=0)] = UNSET",
+        "",
+    ),
+    "where over another table": (
+        "Team",
+        "some: Annotated[list[PlayerName], many(Team.players, where=Title.name == 'GM')]",
+        "",
+    ),
+    "where over a distant table": (
+        "Team",
+        "some: Annotated[list[PlayerName], many(Team.players, where=Sponsor.name == 'x')]",
+        "",
+    ),
+    "order over another table": (
+        "Team",
+        "some: Annotated[list[PlayerName], many(Team.players, order_by=Badge.color)]",
+        "",
+    ),
+    "count over a column": ("Team", "names: Annotated[int, count(Team.name)]", ""),
+    "count with nothing to count": ("Room", "n: Annotated[int, count(Room.id)]", ""),
+    "count of another class": ("Team", "pupils: Annotated[int, count(Player.pupils)]", ""),
+    "count is int": ("Team", "size: Annotated[str, count(Team.players)]", ""),
+    "count with a filter is int": ("Team", "size: Annotated[str, count(Team.players, where=Player.rating > 1)]", ""),
+    "empty path": ("Team", "name: Annotated[str, path()]", ""),
+    "text in a path": ("Team", "label: Annotated[str, path('name')]", ""),
+    "path of another class": ("Player", "town: Annotated[str | None, path(Team.town)]", ""),
+    "path of a distant class": ("Team", "label: Annotated[str, path(Badge.color)]", ""),
+    "second step of another class": ("Player", "color: Annotated[str, path(Player.team, Badge.color)]", ""),
+    "path over to-many": ("Team", "label: Annotated[str, path(Team.players, Player.name)]", ""),
+    "path to a list": ("Team", "all: Annotated[list[PlayerName], path(Team.players)]", ""),
+    "path over to-many behind a hop": ("Player", "mates: Annotated[list[str], path(Player.team, Team.players)]", ""),
+    "path through a column": ("Player", "town: Annotated[str, path(Player.name, Team.town)]", ""),
+    "path to a composite": ("Player", "at: Annotated[object, path(Player.mentor, Player.square)]", ""),
+    "path to a synonym": ("Player", "called: Annotated[str, path(Player.mentor, Player.nick)]", ""),
+    "path to a hybrid": ("Player", "called: Annotated[str, path(Player.label)]", ""),
+    "many over a composite": ("Player", "at: Annotated[list[PlayerName], many(Player.square)]", ""),
+    "count over a hybrid": ("Player", "n: Annotated[int, count(Player.label)]", ""),
+    "list without end": ("Player", "pupils: list['Wrong']", ""),
+    "list without end, renamed": ("Player", "taught: Annotated[list['Wrong'], many(Player.pupils, limit=3)]", ""),
+    "to-one without end": ("Player", "mentor: 'Wrong | None'", ""),
+    "to-one without end, renamed": ("Player", "teacher: Annotated['Wrong | None', path(Player.mentor)]", ""),
+    "depth that cannot be said": ("Player", "pupils: Annotated[list['Wrong'], many(Player.pupils, depth=2)]", ""),
+    "depth that cannot be said, filtered": (
+        "Player",
+        "taught: Annotated[list['Wrong'], many(Player.pupils, where=Player.rating > 1, depth=2)]",
+        "",
+    ),
+}
+SHAPES = """
+class PlayerName(Shape[Player]): name: str
+class TeamName(Shape[Team]): name: str
+class TitleName(Shape[Title]): name: str
+class SponsorName(Shape[Sponsor]): name: str
+class BadgeColor(Shape[Badge]): color: str
+"""
+
+
+@pytest.fixture
+def page() -> Iterator[dict[str, Any]]:
+    """A module of shapes over the club, as a user would write it."""
+    module = types.ModuleType("shapes_of_the_club")
+    sys.modules[module.__name__] = module
+    names = vars(module)
+    names |= {name: getattr(hermetic, name) for name in ("Shape", "path", "many", "count")}
+    names |= {name: value for name, value in vars(club).items() if isinstance(value, type)}
+    names |= {"Annotated": Annotated, "UNSET": msgspec.UNSET, "UnsetType": msgspec.UnsetType}
+    names |= {"select": sqlalchemy.select}
+    exec(SHAPES, names)
+    yield names
+    del sys.modules[module.__name__]
+
+
+def _define(page: dict[str, Any], model: str, body: str, before: str) -> None:
+    indented = body.replace("\n", "\n    ")
+    source = f"{before}\nclass Wrong(Shape[{model}]):\n    {indented or 'pass'}\n"
+    exec(compile(source, "app/shapes.py", "exec"), page)
+
+
+def _problem(page: dict[str, Any], case: str) -> hermetic.Problem:
+    with pytest.raises(ShapeError) as refused:
+        _define(page, *CASES[case])
+    assert len(refused.value.problems) == 1, str(refused.value)
+    return refused.value.problems[0]
+
+
+def test_every_problem_is_the_golden_one(page: dict[str, Any]) -> None:
+    lines = [f"# {case}: {CASES[case][1]}\n{_problem(page, case)}" for case in CASES]
+    text = "\n".join(lines) + "\n"
+    path = GOLDEN / "shape-problems.txt"
+    if os.environ.get("BLESS"):
+        path.write_text(text)
+    assert text == path.read_text(), "the texts of the shape check changed; BLESS=1 rewrites them"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_fix_that_is_a_line_of_the_shape_can_be_pasted(page: dict[str, Any], case: str) -> None:
+    model, _, before = CASES[case]
+    for fix in _problem(page, case).fix.split("\nor "):
+        if "#" in fix or fix.startswith(("class Wrong", "class NotMapped", "delete ")):
+            continue
+        classes = [line for line in fix.splitlines() if line.startswith(("class ", "from "))]
+        body = [line for line in fix.splitlines() if line not in classes]
+        _define(page, model, "\n".join(body), "\n".join([before, *classes]))
