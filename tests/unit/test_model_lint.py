@@ -17,18 +17,22 @@ from typing import Any, Optional
 import pytest
 from sqlalchemy import (
     TIMESTAMP,
+    Column,
     DateTime,
     Enum,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     Numeric,
     String,
+    Table,
     UniqueConstraint,
     func,
 )
 from sqlalchemy.orm import DeclarativeBase, DynamicMapped, Mapped, configure_mappers, mapped_column, relationship
 
+from hermetic import Shape
 from hermetic.errors import ModelError, Problem
 from hermetic.model import Base, Json, lint_models
 
@@ -603,3 +607,51 @@ def test_models_of_a_plain_base_are_reported_and_not_refused() -> None:
     assert found[3].fix == "at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))"
     assert "values_callable" in found[1].fix
     assert Parent(color=Color.RED).color is Color.RED
+
+
+def test_a_relationship_to_a_class_that_is_not_mapped_is_reported_and_poisons_nothing() -> None:
+    class HalfBase(DeclarativeBase):
+        pass
+
+    class NotYet:
+        pass
+
+    class Owner(HalfBase):
+        __tablename__ = "half_owner"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        things: Mapped[list[Any]] = relationship(NotYet)
+        others: Mapped[list[Any]] = relationship("Never")
+        more: Mapped[list[Any]] = relationship(lambda: undefined)  # type: ignore[name-defined]  # noqa: F821
+
+    found = lint_models(HalfBase)
+    assert [(each.where, each.what) for each in found] == [
+        ("Owner.things", "leads to NotYet, which is not mapped"),
+        ("Owner.others", "leads to Never, which is not mapped"),
+        ("Owner.more", "leads to Target, which is not mapped"),
+    ]
+    assert found[0].fix.startswith('class NotYet(HalfBase):\n    __tablename__ = "notyet"')
+
+
+def test_a_shape_waits_for_a_class_that_is_mapped_later() -> None:
+    class LateBase(DeclarativeBase):
+        pass
+
+    class Part:
+        pass
+
+    class Whole(LateBase):
+        __tablename__ = "late_whole"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        parts: Mapped[list[Any]] = relationship(Part)
+
+    class WholeCard(Shape[Whole]):
+        id: int
+
+    table = Table(
+        "late_part",
+        LateBase.metadata,
+        Column("id", Integer, primary_key=True),
+        Column("whole_id", ForeignKey("late_whole.id")),
+    )
+    LateBase.registry.map_imperatively(Part, table)
+    assert [part.name for part in WholeCard.__shape__().node.parts] == ["id"]

@@ -7,6 +7,7 @@ from hermetic.model.enums import enum_by_value
 from hermetic.model.instants import AwareDateTime, ExactInterval
 from hermetic.model.lines import column_line
 from hermetic.model.lint import lint_models
+from hermetic.model.ready import can_configure
 from hermetic.model.refusals import InexactDecimal, IntervalTooLong, NaiveDateTime, NoExactOperator
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Json",
     "NaiveDateTime",
     "NoExactOperator",
+    "can_configure",
     "column_line",
     "enum_by_value",
     "lint_models",

@@ -10,6 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapper, RelationshipProperty
 from hermetic.errors import Problem
 from hermetic.model.columns import column_problems
 from hermetic.model.keys import key_problems
+from hermetic.model.ready import declared_in, half_defined
 from hermetic.model.relationships import delete_problems, loader_problems
 
 
@@ -17,12 +18,16 @@ def lint_models(base: type[DeclarativeBase], /) -> list[Problem]:
     """Return what is wrong with the models of a declarative base, in the order of their names; empty when all is well.
 
     It reports and never refuses: for models that are not built on `hermetic.Base`, which refuses them itself.
+    A relationship to a class that is not mapped is a problem too; until it is, nothing is configured, and what needs
+    both sides of a relationship is not looked at.
 
     Returns: 0..n problems.
     """
-    base.registry.configure(cascade=True)
     mappers = sorted(base.registry.mappers, key=lambda mapper: (mapper.class_.__module__, mapper.class_.__qualname__))
-    found: list[Problem] = []
+    found = [problem for mapper in mappers for problem in half_defined(mapper, base.registry)]
+    if found:
+        return [*found, *(each for mapper in mappers for each in definition_problems(mapper, declared_in(mapper)))]
+    base.registry.configure(cascade=True)
     for mapper in mappers:
         found += definition_problems(mapper, [each for each in mapper.relationships if each.parent is mapper])
         found += relationship_problems(mapper)

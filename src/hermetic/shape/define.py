@@ -14,11 +14,11 @@ from sqlalchemy import event
 from sqlalchemy.orm import registry
 
 from hermetic.errors import Problem, ShapeError
+from hermetic.model import can_configure
 from hermetic.shape.annotation import parse, resolve
 from hermetic.shape.check import Checker, mapper_of
 from hermetic.shape.node import Node
 from hermetic.shape.openapi import core_schema
-from hermetic.shape.ready import can_configure
 
 Model = TypeVar("Model")
 Entity = TypeVar("Entity")
