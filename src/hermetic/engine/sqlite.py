@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, event
 
+from hermetic.query import register_list_function
 from hermetic.shape import register_functions
 
 
@@ -26,6 +27,7 @@ def prepare_sqlite(engine: Engine) -> None:
 
     def connected(connection: Any, record: Any) -> None:
         register_functions(connection)
+        register_list_function(connection)
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()

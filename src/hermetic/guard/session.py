@@ -17,6 +17,7 @@ from sqlalchemy.orm.interfaces import UserDefinedOption
 
 from hermetic.errors import NotLoaded, NotTheOwner
 from hermetic.guard.origin import caller
+from hermetic.shape import gathered
 
 T = TypeVar("T")
 
@@ -126,6 +127,12 @@ def _refuse_commit(session: GuardedSession) -> None:
 
 
 @event.listens_for(GuardedSession, "do_orm_execute")
+def _prepare(state: ORMExecuteState) -> None:
+    _refuse_implicit_load(state)
+    if (state.is_select and not state.is_column_load) or state.is_update or state.is_delete:
+        state.statement = gathered(state.statement, state.session.get_bind().dialect)
+
+
 def _refuse_implicit_load(state: ORMExecuteState) -> None:
     session = state.session
     if not isinstance(session, GuardedSession) or not state.is_select:

@@ -5,7 +5,7 @@ from hermetic.shape.define import Shape, ShapeOf, ShapeType
 from hermetic.shape.dialects.sqlite import register_functions
 from hermetic.shape.fields import count, many, path
 from hermetic.shape.plan import TABLES, Plan, Plans
-from hermetic.shape.statement import entity_of, has_limit
+from hermetic.shape.statement import entity_of, gathered, has_limit
 
 __all__ = [
     "TABLES",
@@ -16,6 +16,7 @@ __all__ = [
     "ShapeType",
     "count",
     "entity_of",
+    "gathered",
     "has_limit",
     "many",
     "path",

@@ -19,7 +19,7 @@ from hermetic.shape.compile import compose, tables_of
 from hermetic.shape.decode import Labels, Make, Rows, maker
 from hermetic.shape.define import ShapeOf
 from hermetic.shape.dialects import blocks_for
-from hermetic.shape.statement import cache_key, entity_mapper, entity_of
+from hermetic.shape.statement import cache_key, entity_mapper, entity_of, gathered
 
 TABLES = "hermetic_tables"
 """The execution option under which a planned statement carries the names of its tables, for error texts."""
@@ -127,6 +127,8 @@ class Plans:
 
     def plan(self, definition: ShapeOf[Any, Any], statement: Any, verb: str) -> tuple[Plan, CacheKey | None]:
         """Return the plan for `statement` and the values it carries; a statement of a known form compiles nothing."""
+        if isinstance(statement, Select):
+            statement = gathered(statement, self._dialect)
         key = cache_key(statement) if isinstance(statement, Select) else None
         if key is None:
             return Plan(definition, statement, self._dialect, None, verb), None

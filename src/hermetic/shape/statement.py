@@ -7,21 +7,31 @@ its limit and its order. The dogpile caching example of SQLAlchemy's own documen
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, inspect
+from sqlalchemy import ColumnElement, Dialect, Executable, Select, inspect
 from sqlalchemy.orm import Mapper, QueryableAttribute
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.cache_key import CacheKey
 
 from hermetic.errors import WrongStatement
+from hermetic.query import with_gathered_lists
+
+StatementT = TypeVar("StatementT", bound=Executable)
 
 _NAME = "textual_label_reference"
 
 
-def cache_key(statement: Select[Any]) -> CacheKey | None:
+def cache_key(statement: Any) -> CacheKey | None:
     """Return the key that is equal for statements which differ in values only, or None where a part has no key."""
-    return statement._generate_cache_key()  # pyright: ignore[reportPrivateUsage]
+    key: CacheKey | None = statement._generate_cache_key()
+    return key
+
+
+def gathered(statement: StatementT, dialect: Dialect) -> StatementT:
+    """Return the statement with its IN lists as one bound value each, if they are long."""
+    key = cache_key(statement)
+    return with_gathered_lists(statement, key.bindparams if key is not None else None, dialect)
 
 
 def is_grouped(statement: Select[Any]) -> bool:

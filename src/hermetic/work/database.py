@@ -14,7 +14,7 @@ from hermetic._lift import cross
 from hermetic.engine import AsyncReader, Pool, Reader, make_async_engine, make_engine
 from hermetic.errors import EntityOutsideUnit
 from hermetic.observe import Recorder, Statement
-from hermetic.shape import Plans
+from hermetic.shape import Plans, gathered
 from hermetic.work.unit import AsyncUnitOfWork, UnitOfWork
 
 P = ParamSpec("P")
@@ -39,7 +39,7 @@ class Autocommit:
             if each.get("entity") is not None and each["expr"] is each["entity"]:
                 raise EntityOutsideUnit(each["name"], verb)
         with self._engine.connect() as connection:
-            result = connection.execute(statement)
+            result = connection.execute(gathered(statement, connection.dialect))
             return list(result.all()) if len(chosen) > 1 else list(result.scalars().all())
 
     def entity(self, model: type[Any], key: Any) -> Any:
