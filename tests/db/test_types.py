@@ -9,12 +9,15 @@ import math
 import threading
 import uuid
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
-from sqlalchemy import Enum, ForeignKey, LargeBinary, Numeric, PickleType, select, text
+from sqlalchemy import JSON, Enum, ForeignKey, LargeBinary, Numeric, PickleType, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from hermetic import AsyncDatabase, Base, Database, Shape, ShapeError
+from hermetic.model import Json
 
 HOSTILE = (
     "SET TimeZone = 'Asia/Kolkata'",
@@ -28,6 +31,19 @@ HOSTILE = (
 class Color(enum.Enum):
     RED = "red"
     NULL = "null"
+
+
+class Size(msgspec.Struct, frozen=True):
+    width: Decimal
+    made_at: datetime.datetime | None = None
+
+
+class Label(msgspec.Struct, frozen=True):
+    """A document: stored as JSON, typed."""
+
+    words: list[str]
+    sizes: dict[str, Size]
+    number: int | None = None
 
 
 class Shelf(Base):
@@ -53,6 +69,8 @@ class Value(Base):
     day: Mapped[datetime.date | None]
     hour: Mapped[datetime.time | None]
     span: Mapped[datetime.timedelta | None]
+    label: Mapped[Label | None]
+    tags: Mapped[list[str] | None] = mapped_column(Json(list[str]))
 
 
 class ValueLine(Shape[Value]):
@@ -68,6 +86,8 @@ class ValueLine(Shape[Value]):
     day: datetime.date | None
     hour: datetime.time | None
     span: datetime.timedelta | None
+    label: Label | None
+    tags: list[str] | None
 
 
 class ShelfCard(Shape[Shelf]):
@@ -91,6 +111,8 @@ ROWS = [
         "day": datetime.date(1, 1, 2),
         "hour": datetime.time(23, 59, 59, 999999),
         "span": -datetime.timedelta(days=400, microseconds=1),
+        "label": Label(["é 😀 \u2028 \"'\\ % :"], {"a b": Size(Decimal("0.10"), NOON)}, 2**63 - 1),
+        "tags": ["null", "", "\n"],
     },
     {
         "whole": -(2**63) + 1,
@@ -104,6 +126,8 @@ ROWS = [
         "day": datetime.date(9999, 12, 30),
         "hour": datetime.time(0),
         "span": datetime.timedelta(0),
+        "label": Label([], {}),
+        "tags": [],
     },
     {"real": 1.7976931348623157e308, "at": datetime.datetime(1, 1, 2, tzinfo=datetime.UTC), "words": "null"},
 ]
@@ -181,6 +205,7 @@ class PlainValue(PlainBase):
     shelf_id: Mapped[int] = mapped_column(ForeignKey("plain_shelf.id"))
     color: Mapped[Color] = mapped_column(Enum(Color, name="plain_color"))
     blob: Mapped[object | None] = mapped_column(PickleType)
+    document: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 def test_an_enum_stored_by_name_is_its_member(db: Database) -> None:
@@ -207,6 +232,38 @@ def test_a_type_that_python_must_decode_is_refused_inside_a_collection() -> None
 
         class Card(Shape[PlainShelf]):
             values: list[Line]
+
+
+def test_a_pickled_document_comes_back_at_the_root(db: Database) -> None:
+    PlainBase.metadata.create_all(db.engine)
+    blobs = [{"at": NOON, "set": {1, 2}, "price": Decimal("0.10")}, None, "null", b""]
+
+    class Line(Shape[PlainValue]):
+        blob: object | None
+
+    with db.begin() as uow:
+        uow.add(PlainShelf(id=1, values=[PlainValue(color=Color.RED, blob=each) for each in blobs]))
+    assert [each.blob for each in db.all(Line, select(PlainValue).order_by(PlainValue.id))] == blobs
+
+
+def test_an_untyped_json_document_comes_back_as_it_was_stored(db: Database) -> None:
+    PlainBase.metadata.create_all(db.engine)
+    documents: list[dict[str, Any] | None] = [
+        {"number": 2**63 - 1, "real": 0.1 + 0.2, "list": [1, None, {"é": '😀 \u2028 "\\'}], "empty": {}},
+        None,
+        {},
+    ]
+
+    class Line(Shape[PlainValue]):
+        document: dict[str, Any] | None
+
+    class Card(Shape[PlainShelf]):
+        values: list[Line]
+
+    with db.begin() as uow:
+        uow.add(PlainShelf(id=1, values=[PlainValue(color=Color.RED, document=each) for each in documents]))
+    for found in (db.get_one(Card, 1).values, db.all(Line, select(PlainValue).order_by(PlainValue.id))):
+        assert repr([each.document for each in found]) == repr(documents)
 
 
 def test_memory_serves_every_thread() -> None:

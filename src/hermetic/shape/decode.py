@@ -5,16 +5,17 @@ collection.
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 from sqlalchemy import ARRAY
 from sqlalchemy.types import Float, Numeric, TypeEngine
 
 from hermetic.errors import ValueMismatch
-from hermetic.shape.annotation import list_of, parse
+from hermetic.shape.annotation import list_of
 from hermetic.shape.codec import unwrap
 from hermetic.shape.node import Children, Leaf, Node, One
 
@@ -48,22 +49,42 @@ class Record:
 
 
 @functools.cache
-def wire_of(node: Node) -> type[msgspec.Struct]:
-    """Return the array-like struct in which the JSON of `node` travels."""
+def wire_of(node: Node, *, is_lax: bool = False) -> type[msgspec.Struct]:
+    """Return the array-like struct in which the JSON of `node` travels.
+
+    With `is_lax` a float may be a text: NaN and the infinities have no JSON number.
+    """
     fields: list[tuple[str, Any]] = []
     for part in node.parts:
         match part:
             case Leaf():
-                fields.append((part.name, part.annotation))
+                widened = is_lax and _is_float(part.type)
+                fields.append((part.name, _or_text(part.annotation) if widened else part.annotation))
             case One():
-                wire: Any = wire_of(part.node)
+                wire: Any = wire_of(part.node, is_lax=is_lax)
                 fields.append((part.name, wire | None if part.is_optional else wire))
             case Children():
-                fields.append((part.name, list_of(wire_of(part.node))))
+                fields.append((part.name, list_of(wire_of(part.node, is_lax=is_lax))))
             case _:
                 fields.append((part.name, int))
     name = f"{node.shape.__name__}Wire"
     return msgspec.defstruct(name, fields, array_like=True, frozen=True, gc=False)
+
+
+def _or_text(annotation: Any) -> Any:
+    """Return `annotation` with every float in it a float or a text."""
+    if annotation is float:
+        return float | str
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if not arguments:
+        return annotation
+    if origin is Annotated:
+        return _or_text(arguments[0])
+    widened = tuple(each if each is ... else _or_text(each) for each in arguments)
+    if origin in (Union, types.UnionType):
+        return Union[widened]  # noqa: UP007  # `|` needs classes; these may be other forms
+    generic: Any = origin
+    return generic[widened]
 
 
 class Collection:
@@ -73,12 +94,11 @@ class Collection:
         self._target = list_of(node.shape)
         wire: Any = list_of(wire_of(node))
         self._decode = msgspec.json.Decoder(wire).decode
-        # NaN and infinities have no JSON number; they travel as text, which only the lax decoder reads as float. It
-        # would also read the text "null" as None, so it is used only where no optional enum or literal could lose a
-        # member of that name
-        self._decode_lax = (
-            msgspec.json.Decoder(wire, strict=False).decode if _has_float(node) and not _has_null(node) else None
-        )
+        # NaN and the infinities travel as text, which only a lax conversion reads as float. It would also read the text
+        # "null" of a literal as None; every other type is what it is by then
+        is_readable = _has_float(node) and not any(_names_null(leaf.annotation) for leaf in _leaves(node))
+        lax: Any = list_of(wire_of(node, is_lax=True))
+        self._decode_lax = msgspec.json.Decoder(lax).decode if is_readable else None
 
     def load(self, text: str) -> Any:
         """Return the shapes in `text`."""
@@ -87,7 +107,7 @@ class Collection:
         except msgspec.ValidationError:
             if self._decode_lax is None:
                 raise
-            wires = self._decode_lax(text)
+            return msgspec.convert(self._decode_lax(text), self._target, from_attributes=True, strict=False)
         return msgspec.convert(wires, self._target, from_attributes=True) if wires else []
 
 
@@ -112,19 +132,11 @@ def _is_float(kind: TypeEngine[Any]) -> bool:
     return isinstance(kind, Float) or (isinstance(kind, Numeric) and not kind.asdecimal)
 
 
-def _has_null(node: Node) -> bool:
-    for leaf in _leaves(node):
-        annotation = parse(leaf.annotation)
-        members = getattr(annotation.type, "__members__", None) or dict.fromkeys(
-            getattr(annotation.type, "__args__", ())
-        )
-        values = [
-            getattr(member, "value", member)
-            for member in (members.values() if hasattr(annotation.type, "__members__") else members)
-        ]
-        if annotation.is_optional and any(isinstance(value, str) and value.lower() == "null" for value in values):
-            return True
-    return False
+def _names_null(annotation: Any) -> bool:
+    """Return whether the text "null" is a literal in `annotation`."""
+    if get_origin(annotation) is Literal:
+        return any(str(value).lower() == "null" for value in get_args(annotation))
+    return any(_names_null(each) for each in get_args(annotation))
 
 
 class Labels(dict[str, Any]):

@@ -7,6 +7,7 @@ TimeZone, DateStyle, IntervalStyle, bytea_output and extra_float_digits.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -34,6 +35,9 @@ from hermetic.shape.codec import Carrier, Rows, enum_values, unwrap
 
 _MAX_ARGUMENTS = 100  # of any function: FUNC_MAX_ARGS in PostgreSQL's pg_config_manual.h
 _EMPTY: ColumnElement[Any] = literal_column("'[]'::json")
+_INSTANTS = msgspec.json.Decoder(list[datetime.datetime | None])
+_DURATIONS = msgspec.json.Decoder(list[datetime.timedelta | None])
+_BYTES = msgspec.json.Decoder(list[bytes | None])
 _AVERAGE_YEAR_EXCESS = 21600  # extract(epoch) counts a year as 365.25 days; drivers count 365
 
 
@@ -62,7 +66,19 @@ class PostgreSQL:
             return Carrier(_all_digits(column))
         if isinstance(kind, (ExactDecimal, Numeric)) and not isinstance(kind, Float) and _is_decimal(kind):
             return Carrier(column)
+        if isinstance(kind, ARRAY) and self._reads_text:
+            return self._native_array(column, kind)
         return Carrier(column, use_processor=True)
+
+    def _native_array(self, column: ColumnElement[Any], kind: ARRAY[Any]) -> Carrier:
+        item = unwrap(kind.item_type)
+        if isinstance(item, Float) and not item.asdecimal:
+            return Carrier(_all_digits(column), use_processor=True)
+        decode = _array_decoder(item)
+        if decode is None or (kind.dimensions or 1) > 1:
+            return Carrier(column, use_processor=True)
+        text = cast(self._encode_array(column, kind, ""), Text)
+        return Carrier(text, (lambda found: tuple(decode(found))) if kind.as_tuple else decode)
 
     def encode(self, column: ColumnElement[Any], kind: TypeEngine[Any], label: str) -> ColumnElement[Any]:
         """Return the JSON form of a column."""
@@ -131,6 +147,15 @@ class PostgreSQL:
 
 def _is_decimal(kind: TypeEngine[Any]) -> bool:
     return isinstance(kind, ExactDecimal) or (isinstance(kind, Numeric) and bool(kind.asdecimal))
+
+
+def _array_decoder(item: TypeEngine[Any]) -> Callable[[str], list[Any]] | None:
+    """Return what reads the JSON of an array whose text form follows the session's settings: psycopg misreads that."""
+    if isinstance(item, AwareDateTime) or (isinstance(item, DateTime) and item.timezone):
+        return _INSTANTS.decode
+    if isinstance(item, (ExactInterval, Interval)):
+        return _DURATIONS.decode
+    return _BYTES.decode if isinstance(item, LargeBinary) else None
 
 
 def _utc_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
