@@ -1,12 +1,17 @@
-"""The databases of the tests: one private PostgreSQL for the whole run, and a new database or file for whoever asks."""
+"""The databases of the tests: one private PostgreSQL for the whole run, the MariaDB that `HERMETIC_TEST_MARIADB_URL`
+names or that answers on this machine, and a new database or file for whoever asks.
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from hermetic.testing import Server, start
 
@@ -18,13 +23,46 @@ def server() -> Iterator[Server]:
         yield running
 
 
+MARIADB = ("pymysql", "asyncmy")
+"""The drivers of MariaDB."""
+
+
 @pytest.fixture(scope="session")
-def new_database(server: Server) -> Callable[..., str]:
+def mariadb() -> Iterator[Callable[[str], URL]]:
+    """Make a database on MariaDB by name and return its URL; all are dropped at the end of the run."""
+    place = os.environ.get("HERMETIC_TEST_MARIADB_URL", "mariadb+pymysql://root@127.0.0.1:3306")
+    engine = create_engine(make_url(place).set(drivername="mariadb+pymysql"), isolation_level="AUTOCOMMIT")
+    names: list[str] = []
+
+    def make(name: str) -> URL:
+        with engine.connect() as connection:
+            # compares like Python: by code point, without padding
+            connection.execute(text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"))
+        names.append(name)
+        return engine.url.set(database=name)
+
+    try:
+        engine.connect().close()
+    except OperationalError as error:
+        pytest.skip(f"no MariaDB: set HERMETIC_TEST_MARIADB_URL, or start one on 127.0.0.1:3306 ({error.orig})")
+    yield make
+    with engine.connect() as connection:
+        for name in names:
+            connection.execute(text(f"DROP DATABASE {name}"))
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def new_database(request: pytest.FixtureRequest) -> Callable[..., str]:
     """Make a database, e.g. `new_database(driver="asyncpg", template="seeded")`, and return its SQLAlchemy URL."""
     numbers = itertools.count(1)
 
     def make(driver: str = "psycopg", template: str | None = None) -> str:
         name = f"test_{next(numbers)}"
+        if driver in MARIADB:
+            made: URL = request.getfixturevalue("mariadb")(f"hermetic_{os.getpid()}_{name}")
+            return made.set(drivername=f"mariadb+{driver}").render_as_string(hide_password=False)
+        server: Server = request.getfixturevalue("server")
         server.create_database(name, template)
         return server.url_for(name, driver)
 

@@ -200,6 +200,39 @@ class UnsupportedDatabase(HermeticError, exc.CompileError):
 
 
 @dataclass(eq=False)
+class ServerTooOld(HermeticError, exc.NotSupportedError):
+    """Raised at the first connection to a server that is older than what hermetic's statements need."""
+
+    database: str
+    version: str
+    minimum: str
+    code = "server-too-old"
+    what = "{e.database} {e.version} is too old"
+    why = "the statements of hermetic are written for {e.database} {e.minimum} and later"
+    fix = "upgrade the server, or point the URL at one of version {e.minimum} or later"
+
+
+@dataclass(eq=False)
+class TruncatedAggregate(HermeticError, exc.DataError):
+    """Raised when MariaDB cut a collection short and only warned; its rows are never returned."""
+
+    warning: str
+    group_concat_max_len: int
+    max_allowed_packet: int
+    code = "truncated-aggregate"
+    what = "the server cut a collection short"
+    why = (
+        "MariaDB warned: {e.warning}\n"
+        "a collection is at most group_concat_max_len = {e.group_concat_max_len} bytes here, "
+        "and max_allowed_packet = {e.max_allowed_packet}"
+    )
+    fix = (
+        "read less for each parent: many(..., limit=...), or fewer fields\n"
+        "or raise max_allowed_packet on the server, and group_concat_max_len where something lowered it"
+    )
+
+
+@dataclass(eq=False)
 class NotLoaded(HermeticError, exc.InvalidRequestError):
     """Raised when an attribute is read that no statement of this unit of work has loaded, before anything is sent."""
 

@@ -1,4 +1,4 @@
-"""Databases for the face: each test that takes `db` or `async_db` runs on PostgreSQL and on SQLite."""
+"""Databases for the face: each test that takes `db` or `async_db` runs on PostgreSQL, MariaDB and SQLite."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from hermetic import AsyncDatabase, Base, Database
 
-SYNC = ("psycopg", "sqlite")
-ASYNC = ("psycopg", "asyncpg", "aiosqlite")
+SYNC = ("psycopg", "pymysql", "sqlite")
+ASYNC = ("psycopg", "asyncpg", "asyncmy", "aiosqlite")
 
 
 def _url(driver: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:

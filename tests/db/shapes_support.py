@@ -6,29 +6,27 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
-from typing import Annotated, Any, ForwardRef
+from typing import Annotated, Any, ClassVar, ForwardRef
 
 import msgspec
 from hypothesis import strategies as st
-from sqlalchemy import Column, ForeignKey, Select, Table, select
+from sqlalchemy import Column, ForeignKey, Select, String, Table, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, relationship
 
 from hermetic import Shape, count, many, path
 
 
 class Library(DeclarativeBase):
-    """Plain: none of hermetic's conventions."""
+    """Plain: none of hermetic's conventions, only the length without which MariaDB has no VARCHAR."""
 
-
-def link(target: str) -> ForeignKey:
-    return ForeignKey(target, deferrable=True, initially="DEFERRED")
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: String(200)}
 
 
 book_tag = Table(
     "book_tag",
     Library.metadata,
-    Column("book_id", link("book.id"), primary_key=True),
-    Column("tag_id", link("tag.id"), primary_key=True),
+    Column("book_id", ForeignKey("book.id"), primary_key=True),
+    Column("tag_id", ForeignKey("tag.id"), primary_key=True),
 )
 
 
@@ -46,7 +44,7 @@ class Author(Library):
     name: Mapped[str]
     bio: Mapped[str | None]
     rank: Mapped[int | None] = mapped_column("Rank %s")
-    mentor_id: Mapped[int | None] = mapped_column(link("author.id"))
+    mentor_id: Mapped[int | None] = mapped_column(ForeignKey("author.id"))
     mentor: Mapped[Author | None] = relationship(remote_side="Author.id", back_populates="mentees")
     mentees: Mapped[list[Author]] = relationship(back_populates="mentor")
     books: Mapped[list[Book]] = relationship(back_populates="author")
@@ -58,7 +56,7 @@ class Profile(Library):
     __tablename__ = "profile"
     id: Mapped[int] = mapped_column(primary_key=True)
     motto: Mapped[str | None]
-    author_id: Mapped[int] = mapped_column(link("author.id"), unique=True)
+    author_id: Mapped[int] = mapped_column(ForeignKey("author.id"), unique=True)
     author: Mapped[Author] = relationship(back_populates="profile")
 
 
@@ -67,8 +65,8 @@ class Book(Library):
     id: Mapped[int] = mapped_column(primary_key=True)
     title: Mapped[str] = mapped_column("order")
     pages: Mapped[int | None]
-    author_id: Mapped[int] = mapped_column(link("author.id"))
-    publisher_id: Mapped[int | None] = mapped_column(link("publisher.id"))
+    author_id: Mapped[int] = mapped_column(ForeignKey("author.id"))
+    publisher_id: Mapped[int | None] = mapped_column(ForeignKey("publisher.id"))
     author: Mapped[Author] = relationship(back_populates="books")
     publisher: Mapped[Publisher | None] = relationship(back_populates="books")
     tags: Mapped[list[Tag]] = relationship(secondary=book_tag, back_populates="books")
@@ -87,8 +85,8 @@ class Review(Library):
     id: Mapped[int] = mapped_column(primary_key=True)
     stars: Mapped[int | None]
     text: Mapped[str]
-    book_id: Mapped[int] = mapped_column(link("book.id"))
-    reviewer_id: Mapped[int | None] = mapped_column(link("author.id"))
+    book_id: Mapped[int] = mapped_column(ForeignKey("book.id"))
+    reviewer_id: Mapped[int | None] = mapped_column(ForeignKey("author.id"))
     book: Mapped[Book] = relationship(back_populates="reviews")
     reviewer: Mapped[Author | None] = relationship(back_populates="written")
 
@@ -248,6 +246,14 @@ def like(part: str, text: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Nulls:
+    """How a database sorts NULL: as its largest value or its smallest, and whether a statement may say otherwise."""
+
+    are_large: bool
+    can_be_placed: bool
+
+
+@dataclass(frozen=True)
 class Order:
     column: str
     is_descending: bool
@@ -260,12 +266,12 @@ class Order:
             return ordered.nulls_first()
         return ordered.nulls_last() if self.nulls == "last" else ordered
 
-    def compare(self, a: Any, b: Any, *, are_nulls_large: bool) -> int:
+    def compare(self, a: Any, b: Any, nulls: Nulls) -> int:
         left, right = getattr(a, self.column), getattr(b, self.column)
         if left is None or right is None:
             if left is right:
                 return 0
-            first = self.nulls == "first" if self.nulls else are_nulls_large == self.is_descending
+            first = self.nulls == "first" if self.nulls else nulls.are_large == self.is_descending
             return -1 if (left is None) == first else 1
         sign = (left > right) - (left < right)
         return -sign if self.is_descending else sign
@@ -285,9 +291,11 @@ def conditions(draw: st.DrawFn, model: type[Any]) -> Condition:
 
 
 @st.composite
-def orders(draw: st.DrawFn, model: type[Any]) -> Order:
+def orders(draw: st.DrawFn, model: type[Any], nulls: Nulls) -> Order:
     name = draw(st.sampled_from(sorted(COLUMNS[model])))
-    return Order(name, draw(st.booleans()), draw(st.sampled_from([None, "first", "last"])))
+    return Order(
+        name, draw(st.booleans()), draw(st.sampled_from([None, "first", "last"] if nulls.can_be_placed else [None]))
+    )
 
 
 def arranged(
@@ -295,11 +303,10 @@ def arranged(
     where: Condition | None,
     order_by: Sequence[Order],
     limit: int | None,
-    *,
-    are_nulls_large: bool,
+    nulls: Nulls,
 ) -> list[Any]:
     def compare(a: Any, b: Any) -> int:
-        steps = (order.compare(a, b, are_nulls_large=are_nulls_large) for order in order_by)
+        steps = (order.compare(a, b, nulls) for order in order_by)
         return next((step for step in steps if step), 0) or a.id - b.id
 
     kept = [entity for entity in entities if where is None or where.holds(entity)]
@@ -336,7 +343,7 @@ def optional(kind: Any) -> Any:
 
 
 @st.composite
-def shapes(draw: st.DrawFn, model: type[Any], depth: int, *, are_nulls_large: bool) -> Drawn:
+def shapes(draw: st.DrawFn, model: type[Any], depth: int, nulls: Nulls) -> Drawn:
     """Draw a shape of `model` that nests at most `depth` levels."""
     number = draw(st.integers(0, 10**6))
     name = f"{model.__name__}Shape{number}"
@@ -349,7 +356,7 @@ def shapes(draw: st.DrawFn, model: type[Any], depth: int, *, are_nulls_large: bo
     for column in draw(st.lists(st.sampled_from(sorted(COLUMNS[model])), min_size=1, max_size=3, unique=True)):
         add(column, COLUMNS[model][column], lambda e, c=column: getattr(e, c))
     for _ in range(draw(st.integers(0, 3 if depth else 1))):
-        _draw_field(draw, model, depth, add, name, are_nulls_large)
+        _draw_field(draw, model, depth, add, name, nulls)
     fields = draw(st.permutations(fields))
 
     def body(namespace: dict[str, Any]) -> None:
@@ -396,7 +403,7 @@ class Recursion:
         return [walker(each, below) for each in ordered]
 
 
-def _draw_field(draw: st.DrawFn, model: type[Any], depth: int, add: Any, shape: str, are_nulls_large: bool) -> None:
+def _draw_field(draw: st.DrawFn, model: type[Any], depth: int, add: Any, shape: str, nulls: Nulls) -> None:
     kinds = ["rename"]
     if TO_ONE[model]:
         kinds += ["path", "path"] + (["one", "one"] if depth else [])
@@ -417,21 +424,21 @@ def _draw_field(draw: st.DrawFn, model: type[Any], depth: int, add: Any, shape: 
             add("_".join([*steps, column]), Annotated[kind, marker], lambda e: _follow(e, [*steps, column]))
         case "one":
             steps, target, is_optional = _draw_hops(draw, model)
-            drawn = draw(shapes(target, depth - 1, are_nulls_large=are_nulls_large))
+            drawn = draw(shapes(target, depth - 1, nulls))
             kind = optional(drawn.shape) if is_optional else drawn.shape
             label = steps[0] if len(steps) == 1 else "_".join(steps)
             annotation = kind if len(steps) == 1 else Annotated[kind, path(*_attributes(model, steps))]
             add(label, annotation, lambda e: drawn.walk(_follow(e, steps)))
         case "children":
             key = draw(st.sampled_from(sorted(TO_MANY[model])))
-            drawn = draw(shapes(TO_MANY[model][key], depth - 1, are_nulls_large=are_nulls_large))
+            drawn = draw(shapes(TO_MANY[model][key], depth - 1, nulls))
             add(key, list[drawn.shape], lambda e: [drawn.walk(c) for c in sorted(getattr(e, key), key=lambda c: c.id)])
         case "many":
             key = draw(st.sampled_from(sorted(TO_MANY[model])))
             target = TO_MANY[model][key]
-            drawn = draw(shapes(target, depth - 1, are_nulls_large=are_nulls_large))
+            drawn = draw(shapes(target, depth - 1, nulls))
             where = draw(st.none() | conditions(target))
-            order_by = draw(st.lists(orders(target), max_size=2))
+            order_by = draw(st.lists(orders(target, nulls), max_size=2))
             limit = draw(st.none() | st.integers(1, 3))
             marker = many(
                 getattr(model, key),
@@ -442,10 +449,7 @@ def _draw_field(draw: st.DrawFn, model: type[Any], depth: int, add: Any, shape: 
             add(
                 f"some_{key}",
                 Annotated[list[drawn.shape], marker],
-                lambda e: [
-                    drawn.walk(c)
-                    for c in arranged(getattr(e, key), where, order_by, limit, are_nulls_large=are_nulls_large)
-                ],
+                lambda e: [drawn.walk(c) for c in arranged(getattr(e, key), where, order_by, limit, nulls)],
             )
         case "count":
             key = draw(st.sampled_from(sorted(TO_MANY[model])))
@@ -517,9 +521,9 @@ def plain(value: Any) -> Any:
 
 
 @st.composite
-def statements(draw: st.DrawFn, model: type[Any]) -> Callable[[], Select[Any]]:
+def statements(draw: st.DrawFn, model: type[Any], nulls: Nulls) -> Callable[[], Select[Any]]:
     where = draw(st.none() | conditions(model))
-    order_by = draw(st.lists(orders(model), max_size=2))
+    order_by = draw(st.lists(orders(model, nulls), max_size=2))
     limit, offset = draw(st.none() | st.integers(0, 4)), draw(st.none() | st.integers(0, 2))
     form = draw(st.sampled_from(["class", "class", "alias", "distinct", "joined", "subquery"]))
 
@@ -544,12 +548,19 @@ def statements(draw: st.DrawFn, model: type[Any]) -> Callable[[], Select[Any]]:
 def replace_rows(session: Session, rows: Rows) -> None:
     """Make `rows` the only rows there are."""
     connection = session.connection()
+    mentor = Author.__table__.c.mentor_id  # of any order, and some databases check a key at once
+    connection.execute(update(Author.__table__).values(mentor_id=None))
     for table in reversed(TABLES):
         connection.execute(table.delete())
     for table in TABLES:
         if rows[table.name]:
-            named = [{table.c[name].key: value for name, value in row.items()} for row in rows[table.name]]
+            columns = [table.c[name] for name in rows[table.name][0]]
+            named = [{each.key: row[each.name] for each in columns if each is not mentor} for row in rows[table.name]]
             connection.execute(table.insert(), named)
+    for row in rows["author"]:
+        connection.execute(
+            update(Author.__table__).where(Author.__table__.c.id == row["id"]).values(mentor_id=row["mentor_id"])
+        )
     session.commit()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from hermetic import (
 )
 from shop import Address, AddressLine, User, UserCard
 
-DRIVERS = ("psycopg", "asyncpg")
+DRIVERS = ("postgresql+psycopg", "postgresql+asyncpg", "mariadb+asyncmy")
 
 
 def _read(url: str) -> None:
@@ -43,7 +44,7 @@ def _closed_port() -> int:
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_an_unreachable_server_is_named_without_its_password(driver: str) -> None:
-    url = f"postgresql+{driver}://app:secret@127.0.0.1:{_closed_port()}/shop"
+    url = f"{driver}://app:secret@127.0.0.1:{_closed_port()}/shop"
     with pytest.raises(CannotConnect, match="check host and port in the URL") as refused:
         _read(url)
     assert "secret" not in str(refused.value)
@@ -51,19 +52,45 @@ def test_an_unreachable_server_is_named_without_its_password(driver: str) -> Non
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_a_wrong_password_says_so(postgres_url: str, driver: str) -> None:
-    url = make_url(postgres_url).set(drivername=f"postgresql+{driver}", password="wrong-one")
+def test_a_wrong_password_says_so(new_database: Callable[..., str], driver: str) -> None:
+    url = make_url(new_database(driver.partition("+")[2])).set(password="wrong-one")
     with pytest.raises(CannotConnect, match="check user and password in the URL") as refused:
         _read(url.render_as_string(hide_password=False))
     assert "wrong-one" not in str(refused.value)
 
 
-def test_a_wrong_password_says_so_in_the_sync_shell(postgres_url: str) -> None:
-    with Database(make_url(postgres_url).set(password="wrong-one")) as db:
+@pytest.mark.parametrize("driver", ["psycopg", "pymysql"])
+def test_a_wrong_password_says_so_in_the_sync_shell(new_database: Callable[..., str], driver: str) -> None:
+    with Database(make_url(new_database(driver)).set(password="wrong-one")) as db:
         with pytest.raises(CannotConnect, match="check user and password"):
             db.all(select(User.id))
         with pytest.raises(CannotConnect), db.begin() as uow:
             uow.all(select(User))
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "asyncmy"])
+def test_a_database_that_does_not_exist_is_named(new_database: Callable[..., str], driver: str) -> None:
+    url = make_url(new_database(driver)).set(database="nowhere")
+    with pytest.raises(CannotConnect, match=r"nowhere[\s\S]*create the database, or correct its name"):
+        _read(url.render_as_string(hide_password=False))
+
+
+@pytest.mark.parametrize("driver", ["pymysql", "asyncmy"])
+def test_too_many_connections_name_the_setting(new_database: Callable[..., str], driver: str) -> None:
+    url = make_url(new_database("pymysql"))
+    user = url.database  # no other test has an account of this name
+    with Database(url) as db, db.engine.connect() as connection:
+        connection.execute(text(f"CREATE USER {user}@'%' IDENTIFIED BY 'x' WITH MAX_USER_CONNECTIONS 1"))
+        connection.execute(text(f"GRANT ALL ON {url.database}.* TO {user}@'%'"))
+        try:
+            mine = url.set(username=user, password="x")
+            with Database(mine) as first, first.engine.connect():
+                with pytest.raises(CannotConnect, match="must stay below max_connections"):
+                    if driver == "pymysql":
+                        Database(mine).all(select(User.id))
+                    _read(mine.set(drivername="mariadb").render_as_string(hide_password=False))
+        finally:
+            connection.execute(text(f"DROP USER {user}@'%'"))
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
@@ -77,6 +104,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
         ("postgres//no", UnknownDriver, "it is not of the form"),
         ("oracel://app:secret@db/shop", UnknownDriver, "SQLAlchemy knows no dialect oracel"),
         ("postgresql+asyncpg://db/shop", UnknownDriver, r"use AsyncDatabase, or the URL postgresql\+psycopg"),
+        ("mariadb+asyncmy://db/shop", UnknownDriver, r"use AsyncDatabase, or the URL mariadb\+pymysql"),
         ("postgresql+pg8000://db/shop", MissingPackage, "pg8000 is not installed"),
     ],
 )
@@ -120,13 +148,11 @@ def test_a_null_that_the_model_denies_is_refused(db: Database) -> None:
     with db.begin() as uow:
         uow.add(User(name="ann", addresses=[Address(email_address="secret@x")]))
     with db.engine.begin() as connection:
-        if db.engine.dialect.name == "sqlite":
-            connection.execute(text("PRAGMA foreign_keys = OFF"))
-            connection.execute(text("ALTER TABLE address RENAME COLUMN email_address TO old"))
-            connection.execute(text("ALTER TABLE address ADD COLUMN email_address VARCHAR"))
-        else:
-            connection.execute(text("ALTER TABLE address ALTER email_address DROP NOT NULL"))
-            connection.execute(text("UPDATE address SET email_address = NULL"))
+        for change in (
+            "ALTER TABLE address RENAME COLUMN email_address TO old",
+            "ALTER TABLE address ADD COLUMN email_address VARCHAR(80)",
+        ):
+            connection.execute(text(change))
     with pytest.raises(ValueMismatch, match=r"AddressLine\.email_address is NULL") as refused:
         db.all(AddressLine, select(Address))
     assert "secret" not in str(refused.value)

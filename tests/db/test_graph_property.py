@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requires
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from shapes_support import MISSING, MODELS, Library, libraries, plain, replace_rows, shapes, statements
+from shapes_support import MISSING, MODELS, Library, Nulls, libraries, plain, replace_rows, shapes, statements
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from hermetic import AsyncDatabase, Database, TooDeep
 
+SYNC_TWIN = {"aiosqlite": "sqlite3", "psycopg_async": "psycopg", "asyncpg": "psycopg", "asyncmy": "pymysql"}
 QUICK = settings(
     deadline=None,
     phases=[Phase.generate, Phase.shrink],
@@ -27,24 +30,27 @@ QUICK = settings(
 
 
 @pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[..., str]) -> dict[str, str]:
+def url_of(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[..., str]) -> Callable[[str], str]:
+    """Return the URL for a driver; the drivers of one server share a database."""
     file: Path = tmp_path_factory.mktemp("graph") / "library.db"
-    server = new_database()
-    return {
-        "sqlite3": f"sqlite:///{file}",
-        "aiosqlite": f"sqlite+aiosqlite:///{file}",
-        "psycopg": server,
-        "psycopg_async": server,
-        "asyncpg": server.replace("+psycopg", "+asyncpg"),
-    }
+    sqlite = {"sqlite3": f"sqlite:///{file}", "aiosqlite": f"sqlite+aiosqlite:///{file}"}
+    server = functools.cache(new_database)
+
+    def find(driver: str) -> str:
+        if driver in sqlite:
+            return sqlite[driver]
+        first, dialect = ("pymysql", "mariadb") if driver in ("pymysql", "asyncmy") else ("psycopg", "postgresql")
+        return server(first).replace(f"{dialect}+{first}", f"{dialect}+{driver}")
+
+    return find
 
 
-@pytest.fixture(scope="module", params=["sqlite3", "psycopg"])
-def stock(request: pytest.FixtureRequest, urls: dict[str, str]) -> Iterator[tuple[Database, Session]]:
+@pytest.fixture(scope="module", params=["sqlite3", "psycopg", "pymysql"])
+def stock(request: pytest.FixtureRequest, url_of: Callable[[str], str]) -> Iterator[tuple[Database, Session]]:
     """A database under test and a plain session on the same rows."""
-    engine = create_engine(urls[request.param])
+    engine = create_engine(url_of(request.param))
     Library.metadata.create_all(engine)
-    with Database(urls[request.param]) as db, Session(engine) as session:
+    with Database(url_of(request.param)) as db, Session(engine) as session:
         yield db, session
     engine.dispose()
 
@@ -58,9 +64,10 @@ def unread(expected: Any, found: Any) -> Any:
     return None if expected == MISSING and found is None else expected
 
 
-def draw_case(data: Any, *, are_nulls_large: bool) -> tuple[Any, Callable[[], Any]]:
+def draw_case(data: Any, dialect: str) -> tuple[Any, Callable[[], Any]]:
     model = data.draw(st.sampled_from(MODELS))
-    return data.draw(shapes(model, 4, are_nulls_large=are_nulls_large)), data.draw(statements(model))
+    nulls = Nulls(requires.has(dialect, "large nulls"), requires.has(dialect, "placed nulls"))
+    return data.draw(shapes(model, 4, nulls)), data.draw(statements(model, nulls))
 
 
 @settings(QUICK, max_examples=100)
@@ -71,13 +78,13 @@ def test_random_shape_is_the_graph_of_plain_sqlalchemy_in_one_statement(
     db, session = stock
     replace_rows(session, data.draw(libraries()))
     for _ in range(3):
-        drawn, statement = draw_case(data, are_nulls_large=db.engine.dialect.name == "postgresql")
+        drawn, statement = draw_case(data, db.engine.dialect.name)
         expected = [drawn.walk(entity) for entity in session.scalars(statement())]
         try:
             with db.recorded() as sent:
                 found = [plain(each) for each in db.all(drawn.shape, statement())]
         except TooDeep:
-            assert db.engine.dialect.name == "sqlite"
+            assert not requires.has(db.engine.dialect.name, "deep nesting")
             continue
         assert found == unread(expected, found), drawn.text
         assert len(sent) == 1
@@ -90,21 +97,21 @@ def test_random_shape_is_the_graph_of_plain_sqlalchemy_in_one_statement(
 
 @settings(QUICK, max_examples=12)
 @given(data=st.data())
-@pytest.mark.parametrize("driver", ["aiosqlite", "psycopg_async", "asyncpg"])
-def test_async_drivers_read_the_same_graph(urls: dict[str, str], driver: str, data: Any) -> None:
-    engine = create_engine(urls["sqlite3" if driver == "aiosqlite" else "psycopg"], poolclass=NullPool)
+@pytest.mark.parametrize("driver", ["aiosqlite", "psycopg_async", "asyncpg", "asyncmy"])
+def test_async_drivers_read_the_same_graph(url_of: Callable[[str], str], driver: str, data: Any) -> None:
+    engine = create_engine(url_of(SYNC_TWIN[driver]), poolclass=NullPool)
     Library.metadata.create_all(engine)
-    cases = [draw_case(data, are_nulls_large=driver != "aiosqlite") for _ in range(4)]
+    cases = [draw_case(data, engine.dialect.name) for _ in range(4)]
 
     async def read() -> None:
-        async with AsyncDatabase(urls[driver]) as db:
+        async with AsyncDatabase(url_of(driver)) as db:
             for drawn, statement in cases:
                 expected = [drawn.walk(entity) for entity in session.scalars(statement())]
                 try:
                     with db.recorded() as sent:
                         found = [plain(each) for each in await db.all(drawn.shape, statement())]
                 except TooDeep:
-                    assert driver == "aiosqlite"
+                    assert not requires.has(engine.dialect.name, "deep nesting")
                     continue
                 assert found == unread(expected, found), drawn.text
                 assert len(sent) == 1

@@ -13,19 +13,30 @@ from typing import Any
 
 import msgspec
 import pytest
+import requires
 from sqlalchemy import JSON, Enum, ForeignKey, LargeBinary, Numeric, PickleType, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from hermetic import AsyncDatabase, Base, Database, Shape, ShapeError
 from hermetic.model import Json
 
-HOSTILE = (
-    "SET TimeZone = 'Asia/Kolkata'",
-    "SET DateStyle = 'SQL, DMY'",
-    "SET IntervalStyle = 'iso_8601'",
-    "SET extra_float_digits = 0",
-    "SET bytea_output = 'escape'",
-)
+HOSTILE: dict[str, tuple[str, ...]] = {
+    "postgresql": (
+        "SET TimeZone = 'Asia/Kolkata'",
+        "SET DateStyle = 'SQL, DMY'",
+        "SET IntervalStyle = 'iso_8601'",
+        "SET extra_float_digits = 0",
+        "SET bytea_output = 'escape'",
+    ),
+    "mariadb": (
+        "SET time_zone = '+05:30'",
+        "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'",
+        "SET div_precision_increment = 0",
+        "SET collation_connection = 'utf8mb4_general_ci'",
+        "SET lc_time_names = 'de_DE'",
+    ),
+    "sqlite": (),
+}
 
 
 class Color(enum.Enum):
@@ -53,7 +64,7 @@ class Shelf(Base):
 
 
 class Value(Base):
-    __tablename__ = "value"
+    __tablename__ = "measured"
     id: Mapped[int] = mapped_column(primary_key=True)
     shelf_id: Mapped[int] = mapped_column(ForeignKey("shelf.id", ondelete="CASCADE"), index=True)
     shelf: Mapped[Shelf] = relationship(back_populates="values")
@@ -149,9 +160,8 @@ def test_values_are_exact_under_hostile_settings(db: Database) -> None:
     with db.begin() as uow:
         uow.add(_fill_statements())
     with db.begin() as uow:
-        if db.engine.dialect.name == "postgresql":
-            for setting in HOSTILE:
-                uow.session.execute(text(setting))
+        for setting in HOSTILE[db.engine.dialect.name]:
+            uow.session.execute(text(setting))
         _check(uow.all(ValueLine, select(Value).order_by(Value.id)), uow.get_one(ShelfCard, 1))
     _check(db.all(ValueLine, select(Value).order_by(Value.id)), db.get_one(ShelfCard, 1))
 
@@ -163,20 +173,20 @@ def test_values_are_exact_under_hostile_settings_async(async_url: str) -> None:
             async with db.begin() as uow:
                 uow.add(_fill_statements())
             async with db.begin() as uow:
-                if db.engine.dialect.name == "postgresql":
-                    for setting in HOSTILE:
-                        await uow.session.execute(text(setting))
+                for setting in HOSTILE[db.engine.dialect.name]:
+                    await uow.session.execute(text(setting))
                 _check(await uow.all(ValueLine, select(Value).order_by(Value.id)), await uow.get_one(ShelfCard, 1))
 
     asyncio.run(main())
 
 
 def test_floats_that_are_not_finite_come_back(db: Database) -> None:
+    requires.needs(db, "infinity")
     db.create_all(Base)
-    is_postgresql = db.engine.dialect.name == "postgresql"
+    has_nan = requires.has(db.engine.dialect.name, "nan")
     with db.begin() as uow:
         values = [Value(id=1, real=math.inf), Value(id=2, real=-math.inf)]
-        uow.add(Shelf(id=1, values=values + ([Value(id=3, real=math.nan)] if is_postgresql else [])))
+        uow.add(Shelf(id=1, values=values + ([Value(id=3, real=math.nan)] if has_nan else [])))
 
     class Reals(Shape[Value]):
         real: float | None
@@ -184,7 +194,7 @@ def test_floats_that_are_not_finite_come_back(db: Database) -> None:
     class RealCard(Shape[Shelf]):
         values: list[Reals]
 
-    expected = [math.inf, -math.inf, *([math.nan] if is_postgresql else [])]
+    expected = [math.inf, -math.inf, *([math.nan] if has_nan else [])]
     for found in (db.get_one(RealCard, 1).values, db.all(Reals, select(Value).order_by(Value.id))):
         assert repr([each.real for each in found]) == repr(expected)
 

@@ -11,8 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hermetic.engine.failures import explain_connect, install_explanations
 from hermetic.engine.liveness import watch_liveness
+from hermetic.engine.mariadb import OPTIONS as MARIADB_OPTIONS
+from hermetic.engine.mariadb import prepare_mariadb
 from hermetic.engine.pool import Pool
 from hermetic.engine.sqlite import is_memory, prepare_sqlite
+from hermetic.engine.versions import check_version
 from hermetic.errors import MissingPackage, UnknownDriver
 
 E = TypeVar("E")
@@ -25,7 +28,8 @@ _EXTRAS = {
     "pymysql": "mariadb",
     "asyncmy": "mariadb",
 }
-_EXAMPLES = "postgresql+psycopg://user@host/name, postgresql+asyncpg://user@host/name or sqlite:///file.db"
+_SYNC_DEFAULT = {"sqlite": "sqlite", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+_EXAMPLES = "postgresql+psycopg://user@host/name, mariadb+pymysql://user@host/name or sqlite:///file.db"
 
 
 def make_engine(url: str | URL, pool: Pool) -> Engine:
@@ -38,7 +42,7 @@ def make_engine(url: str | URL, pool: Pool) -> Engine:
     parsed = _parse(url)
     dialect = _created(parsed.get_dialect, parsed)
     if dialect.is_async:
-        sync = "sqlite" if dialect.name == "sqlite" else f"{dialect.name}+psycopg"
+        sync = _SYNC_DEFAULT.get(dialect.name, f"{dialect.name}+psycopg")
         raise UnknownDriver(
             _shown(parsed),
             f"{dialect.driver} is an async driver, and Database is the sync one",
@@ -85,6 +89,8 @@ def _options(url: URL, pool: Pool, *, is_async: bool) -> dict[str, Any]:
     options = {"hide_parameters": True, **pool.engine_options(is_async=is_async, is_memory=is_memory(url))}
     if is_memory(url) and not is_async:
         options["connect_args"] = {"check_same_thread": False}  # its one connection serves one thread after the other
+    if url.get_backend_name() == "mariadb":
+        options |= MARIADB_OPTIONS
     return options
 
 
@@ -119,6 +125,9 @@ def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
     event.listen(engine, "do_connect", connect)
     if engine.dialect.name == "sqlite":
         prepare_sqlite(engine)
+    if engine.dialect.name == "mariadb":
+        prepare_mariadb(engine)
+    check_version(engine)
     install_explanations(engine)
     if pool.is_pooling and not is_memory(url):
         watch_liveness(engine, pool.ping_idle)

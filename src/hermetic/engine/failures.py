@@ -16,6 +16,13 @@ _SQLITE_CANTOPEN = 14
 _CREDENTIALS = ("28P01", "28000")
 _NO_DATABASE = "3D000"
 _TOO_MANY = "53300"
+# of MariaDB: access denied (also to one database or from this host), unknown database, too many connections (of a
+# server or of a user), and of its clients: no server there
+_MARIADB_CREDENTIALS = (1045, 1044, 1130, 1698)
+_MARIADB_NO_DATABASE = (1049,)
+_MARIADB_TOO_MANY = (1040, 1203, 1226)
+_MARIADB_UNREACHABLE = (2002, 2003, 2005, 2013)
+_MARIADB_NO_TABLE = (1146,)
 
 
 def sqlstate(error: BaseException | None) -> str | None:
@@ -24,16 +31,22 @@ def sqlstate(error: BaseException | None) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def error_number(error: BaseException | None, dialect: Dialect) -> int | None:
+    """Return the number of an error of MariaDB or of its client, whichever driver; None where it has none."""
+    number = error.args[0] if dialect.name in ("mariadb", "mysql") and error is not None and error.args else None
+    return number if isinstance(number, int) else None
+
+
 def explain_connect(error: BaseException, url: str, dialect: Dialect) -> HermeticError | None:
     """Return the error to raise for a connection that could not be made, or None where `error` is something else."""
-    state = sqlstate(error)
-    if state in _CREDENTIALS or _password_was_tried(error):
+    state, number = sqlstate(error), error_number(error, dialect)
+    if state in _CREDENTIALS or number in _MARIADB_CREDENTIALS or _password_was_tried(error):
         return CannotConnect(
             url, _first_line(error), "check user and password in the URL; a password with @ : / must be percent-encoded"
         )
-    if state == _NO_DATABASE:
+    if state == _NO_DATABASE or number in _MARIADB_NO_DATABASE:
         return CannotConnect(url, _first_line(error), "create the database, or correct its name at the end of the URL")
-    if state == _TOO_MANY:
+    if state == _TOO_MANY or number in _MARIADB_TOO_MANY:
         return CannotConnect(
             url,
             _first_line(error),
@@ -43,7 +56,8 @@ def explain_connect(error: BaseException, url: str, dialect: Dialect) -> Hermeti
         return CannotConnect(
             url, _first_line(error), "create the folder of the file, and make it writable for this process"
         )
-    if isinstance(error, OSError) or (isinstance(error, dialect.loaded_dbapi.OperationalError) and state is None):
+    is_unexplained = isinstance(error, dialect.loaded_dbapi.OperationalError) and state is None and number is None
+    if isinstance(error, OSError) or is_unexplained or number in _MARIADB_UNREACHABLE:
         return CannotConnect(
             url,
             _first_line(error),
@@ -74,6 +88,8 @@ def install_explanations(engine: Engine) -> None:
         error = context.original_exception
         if sqlstate(error) == _UNDEFINED_TABLE:
             raise MissingTable(_first_line(error), _where(context)) from error
+        if error_number(error, context.dialect) in _MARIADB_NO_TABLE and not _is_reflection(context):
+            raise MissingTable(_first_line(error), _where(context)) from error
         if getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR and context.connection is not None:
             # SQLite has one number for all mistakes in a statement, so its catalogue is asked
             missing = _missing_tables(context.connection, _tables(context))
@@ -81,6 +97,12 @@ def install_explanations(engine: Engine) -> None:
                 raise MissingTable(", ".join(missing), _where(context)) from error
 
     event.listen(engine, "handle_error", failed)
+
+
+def _is_reflection(context: ExceptionContext) -> bool:
+    # SQLAlchemy asks MariaDB whether a table exists by this very error, in a statement that nothing compiled
+    execution = context.execution_context
+    return execution is None or (execution.compiled is None and TABLES not in execution.execution_options)
 
 
 def _where(context: ExceptionContext) -> str:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Interval,
     Numeric,
     String,
+    Time,
 )
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import TypeResolve
@@ -45,6 +46,7 @@ TYPES: dict[Any, Any] = {
     float: Double(),
     str: String().with_variant(mysql.VARCHAR(255), "mysql", "mariadb"),  # VARCHAR needs a length there
     datetime.datetime: AwareDateTime(),
+    datetime.time: Time().with_variant(mysql.TIME(fsp=6), "mysql", "mariadb"),  # whose TIME drops microseconds
     datetime.timedelta: ExactInterval(),
 }
 

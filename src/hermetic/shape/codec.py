@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import ARRAY, ColumnElement, Dialect, FromClause, Select, select
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapper, aliased
 from sqlalchemy.types import (
+    BINARY,
     JSON,
+    VARBINARY,
     Boolean,
     Date,
     DateTime,
@@ -33,7 +36,8 @@ from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
 Load = Callable[[Any], Any]
 
 _OWN = (AwareDateTime, ExactDecimal, ExactInterval, Json)
-_EXACT = (Integer, Boolean, String, Numeric, Float, Uuid, LargeBinary, DateTime, Date, Time, Interval, JSON)
+BYTES = (LargeBinary, BINARY, VARBINARY)
+_EXACT = (Integer, Boolean, String, Numeric, Float, Uuid, *BYTES, DateTime, Date, Time, Interval, JSON, mysql.BIT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Dialect
 
 from hermetic.errors import UnsupportedDatabase
 from hermetic.shape.codec import Blocks
+from hermetic.shape.dialects.mariadb import MariaDB
 from hermetic.shape.dialects.postgresql import PostgreSQL
 from hermetic.shape.dialects.sqlite import SQLite
 
-_BLOCKS: dict[str, type[PostgreSQL] | type[SQLite]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
+_BLOCKS: dict[str, Callable[[Dialect], Blocks]] = {"mariadb": MariaDB, "postgresql": PostgreSQL, "sqlite": SQLite}
 
 
 def blocks_for(dialect: Dialect) -> Blocks:

@@ -27,11 +27,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.operators import custom_op
-from sqlalchemy.types import JSON, DateTime, Enum, Float, Interval, LargeBinary, Numeric, TypeDecorator, TypeEngine
+from sqlalchemy.types import JSON, DateTime, Enum, Float, Interval, Numeric, TypeDecorator, TypeEngine
 
 from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
-from hermetic.shape.codec import Carrier, Rows, enum_values, unwrap
+from hermetic.shape.codec import BYTES, Carrier, Rows, enum_values, unwrap
 
 _MAX_ARGUMENTS = 100  # of any function: FUNC_MAX_ARGS in PostgreSQL's pg_config_manual.h
 _EMPTY: ColumnElement[Any] = literal_column("'[]'::json")
@@ -85,7 +85,7 @@ class PostgreSQL:
         kind = unwrap(kind)
         if isinstance(kind, Enum):
             return _enum_value(column, kind)
-        if isinstance(kind, LargeBinary):
+        if isinstance(kind, BYTES):
             # encode() breaks lines at 76 characters, which no JSON decoder takes for base64
             return func.replace(
                 func.encode(column, literal_column("'base64'")), literal_column("E'\\n'"), literal_column("''")
@@ -104,7 +104,7 @@ class PostgreSQL:
 
     def _encode_array(self, column: ColumnElement[Any], kind: ARRAY[Any], label: str) -> ColumnElement[Any]:
         item = unwrap(kind.item_type)
-        if not isinstance(item, (LargeBinary, AwareDateTime, DateTime, ExactInterval, Interval, Float, Enum)):
+        if not isinstance(item, (*BYTES, AwareDateTime, DateTime, ExactInterval, Interval, Float, Enum)):
             return column
         if (kind.dimensions or 1) > 1:
             raise NoExactForm(label, repr(kind), "PostgreSQL")
@@ -155,7 +155,7 @@ def _array_decoder(item: TypeEngine[Any]) -> Callable[[str], list[Any]] | None:
         return _INSTANTS.decode
     if isinstance(item, (ExactInterval, Interval)):
         return _DURATIONS.decode
-    return _BYTES.decode if isinstance(item, LargeBinary) else None
+    return _BYTES.decode if isinstance(item, BYTES) else None
 
 
 def _utc_text(column: ColumnElement[Any]) -> ColumnElement[Any]:

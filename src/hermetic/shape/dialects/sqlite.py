@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import ColumnElement, Dialect, Integer, String, case, func, literal, literal_column, select, type_coerce
-from sqlalchemy.types import JSON, Boolean, Enum, Float, Interval, LargeBinary, Numeric, TypeDecorator, TypeEngine, Uuid
+from sqlalchemy.types import JSON, Boolean, Enum, Float, Interval, Numeric, TypeDecorator, TypeEngine, Uuid
 
 from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
-from hermetic.shape.codec import Carrier, Rows, enum_values, unwrap
+from hermetic.shape.codec import BYTES, Carrier, Rows, enum_values, unwrap
 
 _MAX_ARGUMENTS = 100  # of any function: SQLITE_MAX_FUNCTION_ARG is 100 or 127 by default
 _DEFAULT_SCALE = 10  # of SQLAlchemy, for a Numeric that states none
@@ -86,7 +86,7 @@ class SQLite:
                     (truth == literal_column("0"), literal_column("'false'")),
                 )
             )
-        if isinstance(kind, LargeBinary):
+        if isinstance(kind, BYTES):
             return func.hermetic_b64(column)
         if isinstance(kind, Float) or (isinstance(kind, Numeric) and not kind.asdecimal):
             return func.json(func.hermetic_f64(column))

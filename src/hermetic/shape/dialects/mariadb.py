@@ -1,0 +1,210 @@
+"""MariaDB 10.11 and later: JSON forms for values that its JSON functions would bend, and collections that order and
+limit themselves inside the aggregate.
+
+MariaDB cuts an aggregate that grows beyond `group_concat_max_len` or `max_allowed_packet` and only warns; whoever
+sends these statements looks at the warnings (`hermetic.engine`). Source: MariaDB documentation, "JSON_ARRAYAGG",
+"CONVERT" and "SHOW WARNINGS"; each form is checked on 10.11.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Double,
+    Integer,
+    Numeric,
+    String,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    type_coerce,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import (
+    ARRAY,
+    JSON,
+    Boolean,
+    Date,
+    DateTime,
+    Enum,
+    Float,
+    Interval,
+    Time,
+    TypeDecorator,
+    TypeEngine,
+    Uuid,
+)
+
+from hermetic.errors import NoExactForm
+from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
+from hermetic.shape.codec import BYTES, Carrier, Load, Rows, enum_values, unwrap
+
+_MIDNIGHT = datetime.datetime(1, 1, 1)  # noqa: DTZ001  # only its time of day is used, which has no zone
+_ZERO: ColumnElement[Any] = literal_column("0")
+
+
+class Utf8(FunctionElement[str]):
+    """A text in the character set and the collation of JSON documents.
+
+    JSON_ARRAY refuses columns of different collations side by side, and would repeat the bytes of other character sets.
+    """
+
+    inherit_cache = True
+    type = String()
+
+
+class Limited(FunctionElement[Any]):
+    """An aggregate over the first rows of its own order: its `LIMIT` stands inside, since a derived table could not see
+    the row of the parent.
+    """
+
+    inherit_cache = True
+
+
+@compiles(Utf8)
+def _utf8(element: Utf8, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CONVERT({compiler.process(element.clauses, **kw)} USING utf8mb4) COLLATE utf8mb4_bin"
+
+
+@compiles(Limited)
+def _limited(element: Limited, compiler: SQLCompiler, **kw: Any) -> str:
+    aggregate, limit = (compiler.process(each, **kw) for each in element.clauses)
+    return f"{aggregate.removesuffix(')')} LIMIT {limit})"
+
+
+class MariaDB:
+    """The building blocks of MariaDB 10.11 and later."""
+
+    # measured on 10.11: 63 selects inside one another; a collection is one of them, and counts two
+    max_nesting: int | None = 62
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+
+    def native(self, column: ColumnElement[Any], kind: TypeEngine[Any], annotation: Any) -> Carrier:
+        """Return how a root column travels on the driver path."""
+        kind = unwrap(kind)
+        if isinstance(kind, (JSON, Json)):
+            return Carrier(type_coerce(column, String), msgspec.json.Decoder(annotation).decode)
+        if isinstance(kind, AwareDateTime):
+            return Carrier(column, _instant)
+        if isinstance(kind, (DateTime, Date)):
+            return Carrier(column, _only(datetime.datetime if isinstance(kind, DateTime) else datetime.date))
+        if isinstance(kind, Time):
+            return Carrier(column, _time_of_day)
+        if _is_single(kind):
+            return Carrier(_widened(column))
+        return Carrier(column, use_processor=True)
+
+    def encode(self, column: ColumnElement[Any], kind: TypeEngine[Any], label: str) -> ColumnElement[Any]:
+        """Return the JSON form of a column."""
+        kind = unwrap(kind)
+        if isinstance(kind, Enum):
+            return _enum_value(column, kind)
+        if isinstance(kind, mysql.SET):
+            return _set_list(column)
+        if isinstance(kind, AwareDateTime):
+            return func.concat(type_coerce(column, String), literal_column("'Z'"))
+        if isinstance(kind, ExactInterval):
+            return _duration_text(column)
+        if isinstance(kind, (JSON, Json)):
+            # a JSON column that was made as LONGTEXT would be quoted as a text
+            return func.json_compact(Utf8(type_coerce(column, String)))
+        if isinstance(kind, Boolean):
+            return type_coerce(column, Integer).op("<>")(_ZERO)
+        if isinstance(kind, mysql.BIT):
+            return type_coerce(column, Integer).op("+")(_ZERO)
+        if isinstance(kind, BYTES):
+            # to_base64() breaks lines at 76 characters, which no JSON decoder takes for base64
+            return func.replace(func.to_base64(column), literal_column("CHAR(10)"), literal_column("''"))
+        if _is_single(kind):
+            return _widened(column)
+        if isinstance(kind, (ARRAY, Interval)) or (isinstance(kind, Uuid) and not kind.as_uuid):
+            raise NoExactForm(label, repr(kind), "MariaDB")
+        if isinstance(kind, TypeDecorator) and not isinstance(kind, ExactDecimal):
+            raise NoExactForm(label, repr(kind), "MariaDB")
+        return Utf8(column) if isinstance(kind, (String, Uuid)) else column
+
+    def array(self, items: list[ColumnElement[Any]]) -> ColumnElement[Any]:
+        """Return the JSON array of `items`."""
+        return func.json_array(*items)
+
+    def children(self, rows: Rows) -> ColumnElement[Any]:
+        """Return the JSON array of a collection; empty, never NULL."""
+        child = rows.alias()
+        listed: ColumnElement[Any] = func.json_arrayagg(rows.item(child)).aggregate_order_by(*rows.order_by(child))
+        if rows.limit is not None:
+            listed = Limited(listed, literal(rows.limit, Integer()))
+        # json_array() and not '[]', which would become a text inside the document
+        return rows.select(child, func.coalesce(listed, func.json_array())).scalar_subquery()
+
+    def text(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return a JSON value as text; MariaDB's JSON is text."""
+        return json
+
+
+def _is_single(kind: TypeEngine[Any]) -> bool:
+    """Return whether a column is of 24 binary digits, of which MariaDB prints six decimal ones."""
+    return isinstance(kind, (Float, mysql.FLOAT)) and not isinstance(kind, (Double, mysql.DOUBLE, mysql.REAL))
+
+
+def _widened(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return type_coerce(column, Double()).op("+")(literal_column("0e0"))
+
+
+def _duration_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    microseconds = cast(type_coerce(column, Integer), Numeric(26, 6))
+    seconds = cast(func.abs(microseconds) / literal_column("1000000"), Numeric(26, 6))
+    sign = case((microseconds < _ZERO, literal_column("'-PT'")), else_=literal_column("'PT'"))
+    return func.concat(sign, seconds, literal_column("'S'"))
+
+
+def _set_list(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    # no member of a SET holds a comma
+    text = Utf8(type_coerce(column, String))
+    quoted = func.replace(func.json_quote(text), literal_column("','"), literal_column("""'","'"""))
+    listed = func.json_compact(func.concat(literal_column("'['"), quoted, literal_column("']'")))
+    return case((text == literal_column("''"), func.json_array()), else_=listed)
+
+
+def _enum_value(column: ColumnElement[Any], kind: Enum) -> ColumnElement[Any]:
+    label = Utf8(type_coerce(column, String))
+    values = enum_values(kind)
+    if values is None:
+        return label
+    documents = ((label == stored, literal(msgspec.json.encode(value).decode())) for stored, value in values.items())
+    # a label that no member has stays as it is: the decoder then names it
+    return func.json_compact(Utf8(case(*documents, else_=func.json_quote(label))))
+
+
+def _instant(value: Any) -> datetime.datetime:
+    instant: datetime.datetime = _checked(value, datetime.datetime)
+    return instant.replace(tzinfo=datetime.UTC)
+
+
+def _only(expected: type[Any]) -> Load:
+    return lambda value: _checked(value, expected)
+
+
+def _checked(value: Any, expected: type[Any]) -> Any:
+    # drivers hand over as text what Python cannot hold, such as the day 0000-00-00
+    if isinstance(value, expected):
+        return value
+    raise ValueError(f"a date of {type(value).__name__} is none that Python's {expected.__name__} can hold")
+
+
+def _time_of_day(value: Any) -> datetime.time:
+    # SQLAlchemy itself would drop the days of a TIME beyond one day, and the sign of a negative one
+    if isinstance(value, datetime.timedelta) and value.days == 0:
+        return (_MIDNIGHT + value).time()
+    raise ValueError("a TIME below 0 or of 24 hours and more is no time of day")

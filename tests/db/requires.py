@@ -1,0 +1,36 @@
+"""What each database lacks, described once: a test asks for the feature, and never for the database."""
+
+from __future__ import annotations
+
+import pytest
+
+from hermetic import Database
+
+LACKS: dict[str, dict[str, str]] = {
+    "postgresql": {},
+    "mariadb": {
+        "infinity": "MariaDB stores no infinities",
+        "nan": "MariaDB stores no NaN",
+        "placed nulls": "MariaDB has no NULLS FIRST and NULLS LAST",
+        "large nulls": "NULL is the smallest value in MariaDB's order",
+        "partial index": "MariaDB indexes all rows of a table",
+        "deferred keys": "MariaDB checks a foreign key at once",
+    },
+    "sqlite": {
+        "nan": "SQLite stores NaN as NULL",
+        "large nulls": "NULL is the smallest value in SQLite's order",
+        "deep nesting": "the parser of SQLite holds few levels",
+    },
+}
+
+
+def has(database: str, feature: str) -> bool:
+    """Return whether a database, named as its dialect, has a feature."""
+    return feature not in LACKS[database]
+
+
+def needs(db: Database, feature: str) -> None:
+    """Skip the test where the database lacks a feature, with the reason."""
+    reason = LACKS[db.engine.dialect.name].get(feature)
+    if reason is not None:
+        pytest.skip(reason)
