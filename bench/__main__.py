@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import check, flat, graph, report, rivals
+from bench import check, flat, graph, latency, report, rivals, route
 from bench.measure import Way
 from bench.shop import CUSTOMERS, PROFILES, fill
 from hermetic import AsyncDatabase
 from hermetic.testing import start
 
-WORKLOADS: dict[str, Any] = {"graph": graph, "get": flat.BY_KEY, "flat": flat.MANY}
-PROFILED = {"graph": graph.SIZES, "get": (flat.BY_KEY.size,), "flat": (flat.MANY.size,)}
+WORKLOADS: dict[str, Any] = {"graph": graph, "get": flat.BY_KEY, "flat": flat.MANY, "route": route, "latency": latency}
+PROFILED = {"graph": graph.SIZES, "get": (flat.BY_KEY.size,), "flat": (flat.MANY.size,), "latency": (latency.SCREEN,)}
 
 
 def main() -> int:

@@ -1,12 +1,25 @@
 """How hermetic does each piece of work. A new verb of the library is plugged in here, and nowhere else."""
 
-from __future__ import annotations
+from typing import Annotated
+
+from fastapi import FastAPI
 
 from bench.measure import Way
-from bench.shop import CustomerCard, ProfileRow, customers, plain_customers, plain_profiles, profiles
+from bench.shop import (
+    CustomerCard,
+    MemberCard,
+    ProfileRow,
+    customers,
+    members,
+    plain_customers,
+    plain_profiles,
+    profiles,
+)
 from hermetic import AsyncDatabase
+from hermetic.web.fastapi import reader
 
 FRESH = "hermetic, fresh select()"
+IN_UNIT = "hermetic, inside a unit of work"
 BEST = FRESH
 """The way that the bars are about."""
 GRAPH_LIMITS = {FRESH: 1.6}
@@ -18,6 +31,14 @@ def graph(db: AsyncDatabase) -> list[Way]:
         return await db.all(CustomerCard, customers(roots))
 
     return [Way(FRESH, fresh, plain_customers)]
+
+
+def graph_in_unit(db: AsyncDatabase) -> list[Way]:
+    async def in_unit(roots: int) -> list[CustomerCard]:
+        async with db.begin() as uow:
+            return await uow.all(CustomerCard, customers(roots))
+
+    return [Way(IN_UNIT, in_unit, plain_customers)]
 
 
 def get(db: AsyncDatabase) -> list[Way]:
@@ -32,3 +53,15 @@ def flat(db: AsyncDatabase) -> list[Way]:
         return await db.all(ProfileRow, profiles(rows))
 
     return [Way(FRESH, fresh, plain_profiles)]
+
+
+ROUTES = {"/shapes": FRESH}
+"""The path of each way to answer a request."""
+
+
+def routes(app: FastAPI, db: AsyncDatabase) -> None:
+    reads_type = Annotated[AsyncDatabase, reader(db)]
+
+    @app.get("/shapes")
+    async def shapes(limit: int, reads: reads_type) -> list[MemberCard]:
+        return await reads.all(MemberCard, members(limit))

@@ -5,9 +5,13 @@ In a process of its own, whose models have nothing to do with those of the tests
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+from bench.proxy import slow_proxy
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,3 +23,20 @@ def test_all_ways_of_a_workload_return_the_same() -> None:
     assert "graph, asyncpg: 7 ways read 5 rows\n" in done.stdout
     assert "get, psycopg: 3 ways read 1 rows\n" in done.stdout
     assert "flat, psycopg: 4 ways read 5 rows\n" in done.stdout
+    assert "route, asyncpg: 2 ways read 5 rows\n" in done.stdout
+    assert "latency, psycopg: 6 ways read 5 rows\n" in done.stdout
+
+
+def test_the_proxy_counts_round_trips_and_delays_them() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, slow_proxy(*listener.getsockname(), 0.02) as (port, trips):
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            server, _ = listener.accept()
+            with server:
+                for number in range(1, 4):
+                    begun = time.perf_counter()
+                    client.sendall(b"ask")
+                    assert server.recv(10) == b"ask"
+                    assert time.perf_counter() - begun >= 0.02
+                    server.sendall(b"answer")
+                    assert client.recv(10) == b"answer"
+                    assert trips.count == number
