@@ -252,13 +252,27 @@ class NotTheOwner(HermeticError, exc.InvalidRequestError):
     verb: str
     owner: str
     caller: str
+    is_async: bool
     code = "not-the-owner"
     what = "{e.verb} was called on the session of a unit of work ({e.caller})"
     why = (
         "the unit of work begun at {e.owner} owns the transaction: it commits when its block ends, "
         "and rolls back on an error"
     )
-    fix = "delete the call; to send changes now, use uow.flush(); to undo a part, with uow.savepoint(): ..."
+    fix = (
+        "delete the call; to send changes now, use {e.awaited}uow.flush(); "
+        "to undo a part, {e.asynchronous}with uow.savepoint(): ..."
+    )
+
+    @property
+    def awaited(self) -> str:
+        """Return the word before a call of an async unit."""
+        return "await " if self.is_async else ""
+
+    @property
+    def asynchronous(self) -> str:
+        """Return the word before a block of an async unit."""
+        return "async " if self.is_async else ""
 
 
 @dataclass(eq=False)
@@ -267,10 +281,16 @@ class UnitClosed(HermeticError, exc.InvalidRequestError):
 
     owner: str
     state: str
+    is_async: bool
     code = "unit-closed"
     what = "this unit of work {e.state}"
     why = "a unit of work is one transaction; the one of {e.owner} is not open"
-    fix = "open another: with db.begin() as uow: ... (async with, on an AsyncDatabase)"
+    fix = "open another: {e.asynchronous}with db.begin() as uow: ..."
+
+    @property
+    def asynchronous(self) -> str:
+        """Return the word before a block of an async unit."""
+        return "async " if self.is_async else ""
 
 
 @dataclass(eq=False)

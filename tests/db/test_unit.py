@@ -149,6 +149,69 @@ def test_a_read_of_other_tables_sends_nothing_half_built(db: Database) -> None:
     assert db.all(select(Address.user_id)) == [owner.id]
 
 
+def test_get_and_refresh_send_what_is_pending_first_and_overwrite_nothing(db: Database) -> None:
+    with db.begin() as uow:
+        ann = User(id=7, name="ann", addresses=[])
+        uow.add(ann)
+        with db.recorded() as statements:
+            assert uow.get_one(User, 7) is ann
+        assert [each.sql.split()[0] for each in statements] == ["INSERT"]  # then it is in the identity map
+        ann.name = "bob"
+        ann.addresses.append(Address(email_address="a@x"))
+        uow.refresh(ann, ["name", "addresses"])
+        assert (ann.name, [each.email_address for each in ann.addresses]) == ("bob", ["a@x"])
+        uow.delete(ann)
+        assert uow.get(User, 7) is None
+    assert _names(db) == []
+
+
+def test_the_session_itself_never_flushes(db: Database) -> None:
+    with db.begin() as uow:
+        ann = User(id=7, name="ann")
+        uow.add(ann)
+        with db.recorded() as statements:
+            assert uow.session.scalars(select(User)).all() == []
+            assert uow.session.execute(select(User.name)).all() == []
+            assert uow.session.get(User, 7) is None
+        assert [each.sql.split()[0] for each in statements] == ["SELECT"] * 3
+        uow.flush()
+        ann.name = "bob"
+        assert uow.session.scalars(select(User.name)).all() == ["ann"]
+        assert uow.all(select(User.name)) == ["bob"]
+
+
+def test_the_async_session_never_flushes_and_the_verbs_do(async_url: str) -> None:
+    async def main() -> None:
+        async with await opened(async_url) as db:
+            async with db.begin() as uow:
+                ann = User(id=7, name="ann")
+                uow.add(ann)
+                assert (await uow.session.scalars(select(User))).all() == []
+                assert await uow.get(User, 7) is ann
+                ann.name = "bob"
+                await uow.refresh(ann, ["name"])
+                assert ann.name == "bob"
+                ann.name = "cid"
+                assert (await uow.session.scalars(select(User.name))).all() == ["bob"]
+                assert await uow.all(select(User.name)) == ["cid"]
+
+    asyncio.run(main())
+
+
+def test_an_async_unit_shows_async_lines(async_url: str) -> None:
+    async def main() -> None:
+        async with await opened(async_url) as db:
+            async with db.begin() as uow:
+                with pytest.raises(NotTheOwner, match=r"use await uow\.flush\(\).*, async with uow\.savepoint\(\): "):
+                    await uow.session.commit()
+                with pytest.raises(NotTheOwner, match="async with uow"):
+                    await uow.session.run_sync(lambda session: session.rollback())
+            with pytest.raises(UnitClosed, match=r"open another: async with db\.begin"):
+                uow.add(User(name="ann"))
+
+    asyncio.run(main())
+
+
 def test_run_returns_what_the_use_case_returns_after_the_commit(db: Database) -> None:
     def use_case(uow: UnitOfWork, name: str, *, loud: bool = False) -> str:
         uow.add(User(name=name.upper() if loud else name))

@@ -328,7 +328,7 @@ async def test_a_swallowed_flush_error_cannot_be_committed(db: Any) -> None:
 async def test_an_ended_unit_cannot_be_entered_again(db: Any) -> None:
     async with db.begin() as uow:
         pass
-    with pytest.raises(UnitClosed, match=r"open another: with db\.begin\(\) as uow"):
+    with pytest.raises(UnitClosed, match=r"open another: (async )?with db\.begin\(\) as uow"):
         async with uow:
             pass
 

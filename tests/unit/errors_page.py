@@ -75,7 +75,7 @@ class _Names:
     """Stands for an error in its templates, and gives each fact's name."""
 
     def __getattr__(self, name: str) -> str:
-        return f"<{name}>"
+        return {"awaited": "[await] ", "asynchronous": "[async] "}.get(name, f"<{name}>")
 
 
 def _problems(code: str) -> str:

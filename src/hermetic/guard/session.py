@@ -42,19 +42,19 @@ class GuardedSession(Session):
 
     def commit(self) -> NoReturn:
         """Refuse: the unit of work commits."""
-        raise NotTheOwner("commit", self.owner, caller())
+        raise NotTheOwner("commit", self.owner, caller(), self.is_async)
 
     def rollback(self) -> NoReturn:
         """Refuse: the unit of work rolls back."""
-        raise NotTheOwner("rollback", self.owner, caller())
+        raise NotTheOwner("rollback", self.owner, caller(), self.is_async)
 
     def close(self) -> NoReturn:
         """Refuse: the unit of work closes."""
-        raise NotTheOwner("close", self.owner, caller())
+        raise NotTheOwner("close", self.owner, caller(), self.is_async)
 
     def reset(self) -> NoReturn:
         """Refuse: the unit of work ends the transaction."""
-        raise NotTheOwner("reset", self.owner, caller())
+        raise NotTheOwner("reset", self.owner, caller(), self.is_async)
 
     def refresh(
         self, instance: object, attribute_names: Iterable[str] | None = None, with_for_update: Any = None
@@ -123,7 +123,7 @@ class AsyncGuardedSession(AsyncSession):
 def _refuse_commit(session: GuardedSession) -> None:
     # also fires when a savepoint is released, which is allowed
     if not session.is_ending and not session.in_nested_transaction():
-        raise NotTheOwner("commit", session.owner, caller())
+        raise NotTheOwner("commit", session.owner, caller(), session.is_async)
 
 
 @event.listens_for(GuardedSession, "do_orm_execute")

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Select, Table, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapper, Session
 
 from hermetic._lift import cross
 from hermetic.engine import AsyncReader, Reader
@@ -44,13 +44,13 @@ class Transaction:
             UnitClosed: it is not.
         """
         if self._state != "is open":
-            raise UnitClosed(self._session.owner, self._state)
+            raise UnitClosed(self._session.owner, self._state, self._session.is_async)
         return self._session
 
     def begin(self) -> None:
         """Begin; the server's transaction starts with the first statement."""
         if self._state != "has not begun":
-            raise UnitClosed(self._session.owner, f"{self._state}, so it cannot begin again")
+            raise UnitClosed(self._session.owner, f"{self._state}, so it cannot begin again", self._session.is_async)
         self._session.begin()
         self._state = "is open"
 
@@ -87,7 +87,14 @@ class Transaction:
 
     def entity(self, model: type[Any], key: Any) -> Any:
         """Return the entity, from the identity map if it is there."""
+        _flush_before(self.session, _tables_behind(inspect(model), ()))
         return self.session.get(model, key)
+
+    def refresh(self, entity: object, attributes: Iterable[str] | None) -> None:
+        """Load attributes of an entity again, after its own pending changes were sent: they are never overwritten."""
+        names = None if attributes is None else list(attributes)
+        _flush_before(self.session, _tables_behind(inspect(entity).mapper, names or ()))
+        self.session.refresh(entity, names)
 
 
 class UnitOfWork(Reader):
@@ -104,7 +111,10 @@ class UnitOfWork(Reader):
 
     @property
     def session(self) -> GuardedSession:
-        """The guarded SQLAlchemy session of this unit.
+        """The guarded SQLAlchemy session of this unit, for whatever the verbs do not cover.
+
+        It never flushes by itself: `execute`, `scalars`, `get` and `refresh` on it see what was sent and nothing else.
+        Call `flush()` first where a statement must see pending changes; the verbs of the unit do so themselves.
 
         Raises:
             UnitClosed: the unit is not open.
@@ -134,11 +144,12 @@ class UnitOfWork(Reader):
         self.session.flush()
 
     def refresh(self, entity: object, attributes: Iterable[str] | None = None) -> None:
-        """Load the attributes of an entity again, or the named ones for the first time.
+        """Load the attributes of an entity again, or the named ones for the first time; its pending changes are sent
+        first, so none is overwritten.
 
-        Statements: 1 SELECT, and 1 for each relationship named.
+        Statements: 1 SELECT, and 1 for each relationship named; those of the flush before it.
         """
-        self.session.refresh(entity, attributes)
+        self._transaction.refresh(entity, attributes)
 
     @contextmanager
     def savepoint(self) -> Generator[None]:
@@ -172,7 +183,7 @@ class AsyncUnitOfWork(AsyncReader):
 
     @property
     def session(self) -> AsyncGuardedSession:
-        """The guarded SQLAlchemy session of this unit.
+        """The guarded SQLAlchemy session of this unit, for whatever the verbs do not cover; it never flushes by itself.
 
         Raises:
             UnitClosed: the unit is not open.
@@ -193,7 +204,7 @@ class AsyncUnitOfWork(AsyncReader):
         await self.session.flush()
 
     async def refresh(self, entity: object, attributes: Iterable[str] | None = None) -> None:
-        await self.session.refresh(entity, attributes)
+        await cross(self._bridge, self._transaction.refresh, entity, attributes)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None]:
@@ -217,6 +228,12 @@ def _has_changes(session: Session) -> bool:
 def _flush_before(session: Session, tables: frozenset[str]) -> None:
     if _has_changes(session) and not tables.isdisjoint(_changed_tables(session)):
         session.flush()
+
+
+def _tables_behind(mapper: Mapper[Any], names: Iterable[str]) -> frozenset[str]:
+    """Return the tables that a load of an entity, and of its relationships in `names`, reads."""
+    loaded = [mapper, *(mapper.relationships[name].mapper for name in names if name in mapper.relationships)]
+    return frozenset(table.fullname for each in loaded for table in each.tables if isinstance(table, Table))
 
 
 def _changed_tables(session: Session) -> set[str]:
