@@ -114,6 +114,8 @@ def test_the_types_on_postgresql_are_those_of_the_guide() -> None:
 def test_the_types_on_mariadb_keep_microseconds_and_have_lengths() -> None:
     types = ddl(mysql.dialect())
     assert types["at"] == "DATETIME(6) NOT NULL"
+    assert types["hour"].startswith("TIME(6)")
+    assert types["data"].startswith("LONGBLOB")
     assert types["text"] == "VARCHAR(255)"
     assert types["lasts"] == "BIGINT NOT NULL"
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Double,
     Integer,
     Interval,
+    LargeBinary,
     Numeric,
     String,
     Time,
@@ -45,6 +46,7 @@ TYPES: dict[Any, Any] = {
     int: BigInteger().with_variant(Integer(), "sqlite"),  # only INTEGER PRIMARY KEY is the rowid there
     float: Double(),
     str: String().with_variant(mysql.VARCHAR(255), "mysql", "mariadb"),  # VARCHAR needs a length there
+    bytes: LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),  # whose BLOB ends at 64 KiB
     datetime.datetime: AwareDateTime(),
     datetime.time: Time().with_variant(mysql.TIME(fsp=6), "mysql", "mariadb"),  # whose TIME drops microseconds
     datetime.timedelta: ExactInterval(),

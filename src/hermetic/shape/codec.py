@@ -37,7 +37,22 @@ Load = Callable[[Any], Any]
 
 _OWN = (AwareDateTime, ExactDecimal, ExactInterval, Json)
 BYTES = (LargeBinary, BINARY, VARBINARY)
-_EXACT = (Integer, Boolean, String, Numeric, Float, Uuid, *BYTES, DateTime, Date, Time, Interval, JSON, mysql.BIT)
+_EXACT = (
+    Integer,
+    Boolean,
+    String,
+    Numeric,
+    Float,
+    Uuid,
+    *BYTES,
+    DateTime,
+    Date,
+    Time,
+    Interval,
+    JSON,
+    mysql.BIT,
+    mysql.YEAR,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +149,8 @@ def _is_rewritten(kind: TypeEngine[Any]) -> bool:
 
 def has_exact_form(kind: TypeEngine[Any]) -> bool:
     """Return whether values of `kind` can travel inside JSON without loss, on at least one database."""
+    if isinstance(kind, mysql.SET):  # rewritten only where it is read as bits
+        return not kind.retrieve_as_bitwise
     if _is_rewritten(kind):
         return False
     kind = unwrap(kind)

@@ -118,8 +118,7 @@ class MariaDB:
         if isinstance(kind, ExactInterval):
             return _duration_text(column)
         if isinstance(kind, (JSON, Json)):
-            # a JSON column that was made as LONGTEXT would be quoted as a text
-            return func.json_compact(Utf8(type_coerce(column, String)))
+            return _document(column)
         if isinstance(kind, Boolean):
             return type_coerce(column, Integer).op("<>")(_ZERO)
         if isinstance(kind, mysql.BIT):
@@ -167,6 +166,13 @@ def _duration_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
     seconds = cast(func.abs(microseconds) / literal_column("1000000"), Numeric(26, 6))
     sign = case((microseconds < _ZERO, literal_column("'-PT'")), else_=literal_column("'PT'"))
     return func.concat(sign, seconds, literal_column("'S'"))
+
+
+def _document(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    # json_compact() marks a text as JSON, which a column lacks that was made as LONGTEXT, and looks at nothing: what is
+    # no JSON would become several elements of the array around it, so something that none can decode takes its place
+    text = Utf8(type_coerce(column, String))
+    return func.json_compact(case((func.json_valid(text) == _ZERO, literal_column("'!'")), else_=text))
 
 
 def _set_list(column: ColumnElement[Any]) -> ColumnElement[Any]:
