@@ -26,7 +26,9 @@ from hermetic.errors import (
     UnknownDriver,
     UnsupportedDatabase,
     ValueMismatch,
+    WrongLimit,
     WrongStatement,
+    WrongToken,
 )
 from hermetic.model import Base, ExactDecimal, InexactDecimal, Json, NaiveDateTime, lint_models
 from hermetic.observe import Statement
@@ -70,7 +72,9 @@ __all__ = [
     "UnknownDriver",
     "UnsupportedDatabase",
     "ValueMismatch",
+    "WrongLimit",
     "WrongStatement",
+    "WrongToken",
     "count",
     "lint_models",
     "many",

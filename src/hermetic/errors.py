@@ -149,6 +149,30 @@ class TooManyFound(HermeticError, exc.MultipleResultsFound):
 
 
 @dataclass(eq=False)
+class WrongToken(HermeticError, ValueError):
+    """Raised by `page` when a token was changed, or was made for another statement or shape."""
+
+    reason: str
+    remedy: str
+    code = "wrong-token"
+    what = "this page token cannot be used"
+    why = "{e.reason}"
+    fix = "{e.remedy}"
+
+
+@dataclass(eq=False)
+class WrongLimit(HermeticError, ValueError):
+    """Raised by `page` when its limit is no number of rows, or more rows than allowed."""
+
+    limit: str
+    maximum: int
+    code = "wrong-limit"
+    what = "a page cannot have limit={e.limit}"
+    why = "a page has 1 to {e.maximum} rows"
+    fix = "pass limit=1 to limit={e.maximum}; the maximum is set by Database(..., limits=Limits(page=...))"
+
+
+@dataclass(eq=False)
 class ValueMismatch(HermeticError, ValueError):
     """Raised when the database returns a value that the shape's type cannot hold."""
 

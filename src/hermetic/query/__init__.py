@@ -1,5 +1,20 @@
-"""Statement helpers: keyset order and tokens, pages, IN lists of any length."""
+"""Statement helpers: keyset order and tokens, IN lists of any length."""
 
+from hermetic.query.keyset import Key, Keyset
 from hermetic.query.lists import register_list_function, with_gathered_lists
+from hermetic.query.order import Joined, joined, unique_keys
+from hermetic.query.token import Form, Position, Signer, form_of
 
-__all__ = ["register_list_function", "with_gathered_lists"]
+__all__ = [
+    "Form",
+    "Joined",
+    "Key",
+    "Keyset",
+    "Position",
+    "Signer",
+    "form_of",
+    "joined",
+    "register_list_function",
+    "unique_keys",
+    "with_gathered_lists",
+]
