@@ -32,7 +32,7 @@ from hermetic.errors import (
 )
 from hermetic.model import Base, ExactDecimal, InexactDecimal, Json, NaiveDateTime, lint_models
 from hermetic.observe import Statement
-from hermetic.shape import Plan, Shape, count, many, path
+from hermetic.shape import Codec, Plan, Shape, count, many, path
 from hermetic.work import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Database, Repository, UnitOfWork
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "AsyncUnitOfWork",
     "Base",
     "CannotConnect",
+    "Codec",
     "Database",
     "EntityOutsideUnit",
     "ExactDecimal",

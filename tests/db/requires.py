@@ -9,6 +9,7 @@ from hermetic import Database
 LACKS: dict[str, dict[str, str]] = {
     "postgresql": {},
     "mariadb": {
+        "arrays": "MariaDB has no arrays",
         "infinity": "MariaDB stores no infinities",
         "nan": "MariaDB stores no NaN",
         "placed nulls": "MariaDB has no NULLS FIRST and NULLS LAST",
@@ -17,6 +18,7 @@ LACKS: dict[str, dict[str, str]] = {
         "deferred keys": "MariaDB checks a foreign key at once",
     },
     "sqlite": {
+        "arrays": "SQLite has no arrays",
         "nan": "SQLite stores NaN as NULL",
         "large nulls": "NULL is the smallest value in SQLite's order",
         "deep nesting": "the parser of SQLite holds few levels",

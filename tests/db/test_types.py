@@ -7,6 +7,7 @@ import datetime
 import enum
 import math
 import threading
+import types
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 import msgspec
 import pytest
 import requires
-from sqlalchemy import JSON, Enum, ForeignKey, LargeBinary, Numeric, PickleType, select, text
+from sqlalchemy import JSON, Double, Enum, ForeignKey, LargeBinary, Numeric, PickleType, null, select, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from hermetic import AsyncDatabase, Base, Database, Shape, ShapeError
+from hermetic import AsyncDatabase, Base, Database, Shape, ShapeError, ValueMismatch
 from hermetic.model import Json
 
 HOSTILE: dict[str, tuple[str, ...]] = {
@@ -284,3 +286,95 @@ def test_memory_serves_every_thread() -> None:
         thread.start()
         thread.join()
     assert found == [0]
+
+
+class Bag(Base):
+    __tablename__ = "bag"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    items: Mapped[list[Item]] = relationship(passive_deletes="all", order_by="Item.id")
+
+
+SIZES = postgresql.ARRAY(Double()).with_variant(JSON(), "sqlite", "mysql", "mariadb")
+
+
+class Item(Base):
+    __tablename__ = "item"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    bag_id: Mapped[int] = mapped_column(ForeignKey("bag.id", ondelete="CASCADE"), index=True)
+    sizes: Mapped[list[float]] = mapped_column(
+        postgresql.ARRAY(Double()).with_variant(JSON(), "sqlite", "mysql", "mariadb")
+    )
+    plain: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+
+class Plain(msgspec.Struct, frozen=True):
+    amount: Decimal
+    tags: list[str] = []
+
+
+def _bag(db: Database, **columns: Any) -> None:
+    db.create_all(Base)
+    with db.begin() as uow:
+        uow.add(Bag(id=1, items=[Item(id=1, **columns)]))
+
+
+def test_a_type_with_a_variant_is_read_as_the_variant_says(db: Database) -> None:
+    _bag(db, sizes=[0.1 + 0.2, 5e-324, 3.0], plain=None)
+
+    class Line(Shape[Item]):
+        sizes: list[float]
+
+    class Card(Shape[Bag]):
+        items: list[Line]
+
+    assert db.get_one(Line, 1).sizes == [0.1 + 0.2, 5e-324, 3.0]
+    assert db.get_one(Card, 1).items[0].sizes == [0.1 + 0.2, 5e-324, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (Any, {"amount": 1.1, "tags": ["a"]}),
+        (dict[str, Any], {"amount": 1.1, "tags": ["a"]}),
+        (Plain, Plain(Decimal("1.1"), ["a"])),
+        (msgspec.Raw, b'{"amount":1.1,"tags":["a"]}'),
+    ],
+    ids=["Any", "dict", "struct", "raw"],
+)
+def test_a_plain_json_column_is_read_as_the_shape_says(db: Database, annotation: Any, expected: Any) -> None:
+    _bag(db, sizes=[], plain={"amount": 1.1, "tags": ["a"]})
+    line, card = _lines_of(annotation | None if annotation is not Any else Any)
+    for found in (db.get_one(line, 1).plain, db.get_one(card, 1).items[0].plain):
+        value = bytes(found).replace(b" ", b"") if annotation is msgspec.Raw else found
+        assert value == expected
+
+
+@pytest.mark.parametrize("annotation", [Any, dict[str, Any] | None, Plain | None, msgspec.Raw | None])
+@pytest.mark.parametrize("stored", [None, null()], ids=["the null of JSON", "the NULL of SQL"])
+def test_both_nulls_of_a_document_are_none(db: Database, annotation: Any, stored: Any) -> None:
+    _bag(db, sizes=[], plain=stored)
+    line, card = _lines_of(annotation)
+    assert db.get_one(line, 1).plain is None
+    assert db.get_one(card, 1).items[0].plain is None
+
+
+def _lines_of(annotation: Any) -> tuple[Any, Any]:
+    def shape(name: str, model: Any, **fields: Any) -> Any:
+        return types.new_class(name, (Shape[model],), {}, lambda body: body.update(__annotations__=fields))
+
+    line = shape("PlainLine", Item, plain=annotation)
+    return line, shape("PlainCard", Bag, items=types.GenericAlias(list, (line,)))
+
+
+def test_a_second_dimension_where_the_model_says_one_is_refused_not_flattened(db: Database) -> None:
+    requires.needs(db, "arrays")
+    _bag(db, sizes=[[0.5, 1.5], [2.5, 3.5]], plain=None)
+
+    class Line(Shape[Item]):
+        sizes: list[float]
+
+    class Card(Shape[Bag]):
+        items: list[Line]
+
+    with pytest.raises(ValueMismatch):
+        db.get_one(Card, 1)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Select, bindparam, desc, select
+from sqlalchemy import JSON, Integer, Select, bindparam, desc, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from hermetic.shape.statement import cache_key, has_limit, is_distinct, is_grouped, order_of, with_named_order
+from hermetic.shape.statement import cache_key, has_limit, is_distinct, is_grouped, order_of, variant, with_named_order
 
 
 class Plain(DeclarativeBase):
@@ -46,3 +47,9 @@ def test_order_is_read_and_its_names_become_columns() -> None:
     assert [str(clause) for clause in order_of(named)] == ["thing.name", "thing.id DESC"]
     untouched = select(Thing).order_by(Thing.name)
     assert with_named_order(untouched, Thing) is untouched
+
+
+def test_the_variant_of_a_type_is_found() -> None:
+    kind = postgresql.ARRAY(Integer).with_variant(JSON(), "sqlite")
+    assert variant(kind, postgresql.dialect()) is kind
+    assert isinstance(variant(kind, sqlite.dialect()), JSON)

@@ -6,9 +6,11 @@ from hermetic.shape.dialects.sqlite import register_functions
 from hermetic.shape.fields import count, many, path
 from hermetic.shape.plan import TABLES, Plan, Plans
 from hermetic.shape.statement import entity_of, gathered, has_limit
+from hermetic.shape.wire import Codec
 
 __all__ = [
     "TABLES",
+    "Codec",
     "Plan",
     "Plans",
     "Shape",

@@ -407,8 +407,8 @@ class Checker:
 
 def _agrees(annotation: Annotation, facts: ColumnFacts) -> bool:
     expected = facts.python_type
-    if expected is None or expected is Any or annotation.type is Any or isinstance(_stored(facts), JSON):
-        return True
+    if expected in (None, Any, object) or annotation.type is Any or isinstance(_stored(facts), JSON):
+        return True  # a type of PostgreSQL alone says `object`: which class it is depends on the driver
     return bool(annotation.type == expected)
 
 

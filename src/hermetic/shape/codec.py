@@ -1,14 +1,13 @@
-"""Which column types have an exact form inside JSON, and how enum labels map to the values their members carry."""
+"""The building blocks of a database, and which column types have an exact form inside JSON."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import ARRAY, ColumnElement, Dialect, FromClause, Select, select
-from sqlalchemy.dialects import mysql
+from sqlalchemy import ARRAY, ColumnElement, Dialect, FromClause, Select, column, select
+from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import Mapper, aliased
 from sqlalchemy.types import (
     BINARY,
@@ -31,28 +30,15 @@ from sqlalchemy.types import (
     Uuid,
 )
 
-from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
+from hermetic.errors import NoExactForm
+from hermetic.shape.statement import variant
+from hermetic.shape.wire import MULTIRANGES, NETWORK, OWN, RANGES, HasCodec, Load, enum_members, enum_values, unwrap
 
-Load = Callable[[Any], Any]
-
-_OWN = (AwareDateTime, ExactDecimal, ExactInterval, Json)
 BYTES = (LargeBinary, BINARY, VARBINARY)
-_EXACT = (
-    Integer,
-    Boolean,
-    String,
-    Numeric,
-    Float,
-    Uuid,
-    *BYTES,
-    DateTime,
-    Date,
-    Time,
-    Interval,
-    JSON,
-    mysql.BIT,
-    mysql.YEAR,
-)
+_COMMON = (Integer, Boolean, String, Numeric, Float, Uuid, DateTime, Date, Time, Interval, JSON, Enum)
+_POSTGRESQL = (postgresql.INTERVAL, *NETWORK, postgresql.MACADDR, postgresql.MACADDR8, *RANGES, *MULTIRANGES)
+_MARIADB = (mysql.BIT, mysql.YEAR)
+_EXACT = (*OWN, *BYTES, *_COMMON, *_POSTGRESQL, *_MARIADB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,63 +107,67 @@ class Blocks(Protocol):
         ...
 
 
-def unwrap(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    """Return the type whose values really travel: a decorator that leaves results alone is seen through."""
-    while isinstance(kind, TypeDecorator) and not isinstance(kind, _OWN):
-        own = type(kind)
-        if own.process_result_value is not TypeDecorator.process_result_value:
-            break
-        if own.result_processor is not TypeDecorator.result_processor:
-            break
-        kind = kind.impl_instance
-    return kind
-
-
 def type_of(python: Any) -> TypeEngine[Any]:
     """Return the SQL type whose values are of the Python type; NullType where several are or none is."""
     kinds: dict[Any, TypeEngine[Any]] = {bool: Boolean(), int: Integer(), float: Float(), str: String()}
     return kinds.get(python, NullType())
 
 
-def _is_rewritten(kind: TypeEngine[Any]) -> bool:
+def travelling(kind: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any] | None:
+    """Return the type whose stored values travel in JSON; None where SQL or Python of the type's own changes them."""
+    plain = unwrap(kind)
+    if isinstance(plain, HasCodec):
+        return plain
+    if is_rewritten(kind) or (isinstance(plain, TypeDecorator) and not isinstance(plain, (*OWN, Interval))):
+        return None
+    return variant(plain, dialect)
+
+
+def is_rewritten(kind: TypeEngine[Any]) -> bool:
     """Return whether the SQL of a selected column is not the column alone."""
+    if isinstance(kind, mysql.SET):
+        return bool(kind.retrieve_as_bitwise)
     plain = TypeDecorator if isinstance(kind, TypeDecorator) else TypeEngine
     if type(kind).column_expression is not plain.column_expression:
         return True
-    return isinstance(kind, TypeDecorator) and not isinstance(kind, _OWN) and _is_rewritten(kind.impl_instance)
+    return (
+        isinstance(kind, TypeDecorator) and not isinstance(kind, (*OWN, Interval)) and is_rewritten(kind.impl_instance)
+    )
 
 
 def has_exact_form(kind: TypeEngine[Any]) -> bool:
     """Return whether values of `kind` can travel inside JSON without loss, on at least one database."""
-    if isinstance(kind, mysql.SET):  # rewritten only where it is read as bits
-        return not kind.retrieve_as_bitwise
-    if _is_rewritten(kind):
-        return False
-    kind = unwrap(kind)
-    if isinstance(kind, _OWN):
+    plain = unwrap(kind)
+    if isinstance(plain, HasCodec):
         return True
-    if isinstance(kind, ARRAY):
-        return has_exact_form(kind.item_type)
-    if isinstance(kind, Enum) and kind.enum_class is not None:
-        return all(isinstance(member.value, (str, int)) for member in kind.enum_class)
-    if isinstance(kind, Float) and kind.asdecimal:
+    if is_rewritten(kind) or (isinstance(plain, TypeDecorator) and not isinstance(plain, (*OWN, Interval))):
         return False
-    if isinstance(kind, Interval) and not kind.native:
+    if isinstance(plain, ARRAY):
+        return has_exact_form(plain.item_type)
+    return isinstance(plain, _EXACT) and not (isinstance(plain, Float) and plain.asdecimal)
+
+
+def is_exact_on(blocks: Blocks, kind: TypeEngine[Any]) -> bool:
+    """Return whether values of `kind` can travel inside JSON without loss on the database of `blocks`."""
+    try:
+        blocks.encode(column("value", kind), kind, "")
+    except NoExactForm:
         return False
-    return isinstance(kind, _EXACT)
+    return True
 
 
-def enum_members(kind: Enum) -> dict[str, Any]:
-    """Return the member for each stored label; the label itself where the type has no enum class."""
-    if kind.enum_class is None:
-        return {label: label for label in kind.enums}
-    members: list[enum.Enum] = list(kind.enum_class.__members__.values())
-    if len(members) != len(kind.enums):  # as is usual, the column knows no aliases
-        members = list(kind.enum_class)
-    return dict(zip(kind.enums, members, strict=True))
-
-
-def enum_values(kind: Enum) -> dict[str, Any] | None:
-    """Return the member value for each stored label, or None where each label is its value."""
-    values = {label: getattr(member, "value", member) for label, member in enum_members(kind).items()}
-    return None if all(label == value for label, value in values.items()) else values
+__all__ = [
+    "BYTES",
+    "Blocks",
+    "Carrier",
+    "Load",
+    "Rows",
+    "enum_members",
+    "enum_values",
+    "has_exact_form",
+    "is_exact_on",
+    "is_rewritten",
+    "travelling",
+    "type_of",
+    "unwrap",
+]

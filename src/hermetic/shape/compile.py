@@ -15,7 +15,7 @@ from hermetic.errors import TooDeep
 from hermetic.shape.annotation import list_of
 from hermetic.shape.codec import Blocks, Carrier, Rows
 from hermetic.shape.criteria import clause_of, names_table
-from hermetic.shape.decode import Collection, Nested, Record, Slot, wire_of
+from hermetic.shape.decode import Collection, Nested, Record, Slot
 from hermetic.shape.node import Children, Hop, Leaf, Node, One, Tally
 from hermetic.shape.statement import is_distinct, with_named_order
 
@@ -202,4 +202,4 @@ def _moved(expression: Any, homes: dict[Any, Any]) -> Any:
     return visitors.replacement_traverse(clause_of(expression), {}, replace)
 
 
-__all__ = ["Composed", "compose", "tables_of", "wire_of"]
+__all__ = ["Composed", "compose", "tables_of"]

@@ -8,16 +8,14 @@ import functools
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
-from sqlalchemy import ARRAY
-from sqlalchemy.types import Float, Numeric, TypeEngine
 
 from hermetic.errors import ValueMismatch
 from hermetic.shape.annotation import list_of
-from hermetic.shape.codec import unwrap
-from hermetic.shape.node import Children, Leaf, Node, One
+from hermetic.shape.node import Children, Leaf, Node, One, Part
+from hermetic.shape.wire import wire_of
 
 Rows = Sequence[Sequence[Any]]
 
@@ -49,22 +47,18 @@ class Record:
 
 
 @functools.cache
-def wire_of(node: Node, *, is_lax: bool = False) -> type[msgspec.Struct]:
-    """Return the array-like struct in which the JSON of `node` travels.
-
-    With `is_lax` a float may be a text: NaN and the infinities have no JSON number.
-    """
+def wire_struct(node: Node) -> type[msgspec.Struct]:
+    """Return the array-like struct in which the JSON of `node` travels."""
     fields: list[tuple[str, Any]] = []
     for part in node.parts:
         match part:
             case Leaf():
-                widened = is_lax and _is_float(part.type)
-                fields.append((part.name, _or_text(part.annotation) if widened else part.annotation))
+                fields.append((part.name, wire_of(part.type, part.annotation).type))
             case One():
-                wire: Any = wire_of(part.node, is_lax=is_lax)
+                wire: Any = wire_struct(part.node)
                 fields.append((part.name, wire | None if part.is_optional else wire))
             case Children():
-                fields.append((part.name, list_of(wire_of(part.node, is_lax=is_lax))))
+                fields.append((part.name, list_of(wire_struct(part.node))))
             case _:
                 fields.append((part.name, int))
     name = f"{node.shape.__name__}Wire"
@@ -91,59 +85,46 @@ class Collection:
     """Decodes the JSON text of one collection column into a list of shapes."""
 
     def __init__(self, node: Node) -> None:
-        self._target = list_of(node.shape)
-        wire: Any = list_of(wire_of(node))
-        self._decode = msgspec.json.Decoder(wire).decode
-        # NaN and the infinities travel as text, which only a lax conversion reads as float. It would also read the text
-        # "null" of a literal as None; every other type is what it is by then
-        is_readable = _has_float(node) and not any(_names_null(leaf.annotation) for leaf in _leaves(node))
-        lax: Any = list_of(wire_of(node, is_lax=True))
-        self._decode_lax = msgspec.json.Decoder(lax).decode if is_readable else None
+        self._decode = msgspec.json.Decoder(list_of(wire_struct(node))).decode
+        self._make = _maker_of_wires(node)
 
     def load(self, text: str) -> Any:
         """Return the shapes in `text`."""
-        try:
-            wires = self._decode(text)
-        except msgspec.ValidationError:
-            if self._decode_lax is None:
-                raise
-            return msgspec.convert(self._decode_lax(text), self._target, from_attributes=True, strict=False)
-        return msgspec.convert(wires, self._target, from_attributes=True) if wires else []
+        return self._make(self._decode(text))
 
 
-def _leaves(node: Node) -> list[Leaf]:
-    found: list[Leaf] = []
-    for part in node.parts:
-        if isinstance(part, Leaf):
-            found.append(part)
-        elif isinstance(part, (One, Children)):
-            found += _leaves(part.node)
-    return found
+def _maker_of_wires(node: Node) -> Callable[[Any], list[Any]]:
+    """Return the function that makes shapes of decoded structs; generated, as `maker` is."""
+    scope: dict[str, Any] = {}
 
+    def named(prefix: str, thing: Any) -> str:
+        name = f"{prefix}{len(scope)}"
+        scope[name] = thing
+        return name
 
-def _has_float(node: Node) -> bool:
-    return any(_is_float(leaf.type) for leaf in _leaves(node))
+    def shape(node: Node, wire: str, depth: int) -> str:
+        fields = ", ".join(f"{part.name}={value(part, f'{wire}.{part.name}', depth)}" for part in node.parts)
+        return f"{named('shape', node.shape)}({fields})"
 
+    def value(part: Part, found: str, depth: int) -> str:
+        match part:
+            case Leaf():
+                load = wire_of(part.type, part.annotation).load
+                if load is None:
+                    return found
+                loaded = f"{named('load', load)}({found})"
+                return f"{loaded} if {found} is not None else None" if part.is_optional else loaded
+            case One():
+                made = shape(part.node, found, depth)
+                return f"{made} if {found} is not None else None" if part.is_optional else made
+            case Children():
+                each = f"wire{depth}"
+                return f"[{shape(part.node, each, depth + 1)} for {each} in {found}]"
+            case _:
+                return found
 
-def _is_float(kind: TypeEngine[Any]) -> bool:
-    kind = unwrap(kind)
-    if isinstance(kind, ARRAY):
-        return _is_float(kind.item_type)
-    return isinstance(kind, Float) or (isinstance(kind, Numeric) and not kind.asdecimal)
-
-
-def _names_null(annotation: Any) -> bool:
-    """Return whether the text "null" is a literal in `annotation`."""
-    if get_origin(annotation) is Literal:
-        return any(str(value).lower() == "null" for value in get_args(annotation))
-    return any(_names_null(each) for each in get_args(annotation))
-
-
-class Labels(dict[str, Any]):
-    """The member for each label of an enum column; a label that no member has is a `ValueError`."""
-
-    def __missing__(self, label: str) -> Any:
-        raise ValueError(f"{label!r} is none of the labels {', '.join(self)}")
+    make: Callable[[Any], list[Any]] = eval(f"lambda wires: [{shape(node, 'wire', 0)} for wire in wires]", scope)
+    return make
 
 
 Make = Callable[[Rows], list[Any]]

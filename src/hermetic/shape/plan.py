@@ -14,12 +14,12 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import Enum
 
 from hermetic.errors import ValueMismatch, WrongStatement
-from hermetic.shape.codec import enum_members, unwrap
 from hermetic.shape.compile import compose, tables_of
-from hermetic.shape.decode import Labels, Make, Rows, maker
+from hermetic.shape.decode import Make, Rows, maker
 from hermetic.shape.define import ShapeOf
 from hermetic.shape.dialects import blocks_for
 from hermetic.shape.statement import cache_key, entity_mapper, entity_of, gathered
+from hermetic.shape.wire import Labels, enum_members, unwrap
 
 TABLES = "hermetic_tables"
 """The execution option under which a planned statement carries the names of its tables, for error texts."""

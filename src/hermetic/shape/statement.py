@@ -1,7 +1,8 @@
 """What a shape needs to know of a caller's `Select`: the one place that reads SQLAlchemy beyond its public names.
 
 Some facts of a `Select` have no public accessor in SQLAlchemy 2.1: its cache key, whether it is grouped or distinct,
-its limit and its order. The dogpile caching example of SQLAlchemy's own documentation reads the first one the same way.
+its limit and its order; nor have the variants of a column type. The dogpile caching example of SQLAlchemy's own
+documentation reads the first one the same way.
 `tests/unit/test_statement.py` fails when a release changes any of them.
 """
 
@@ -13,6 +14,7 @@ from sqlalchemy import ColumnElement, Dialect, Executable, Select, inspect
 from sqlalchemy.orm import Mapper, QueryableAttribute
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.cache_key import CacheKey
+from sqlalchemy.types import TypeEngine
 
 from hermetic.errors import WrongStatement
 from hermetic.query import with_gathered_lists
@@ -32,6 +34,11 @@ def gathered(statement: StatementT, dialect: Dialect) -> StatementT:
     """Return the statement with its IN lists as one bound value each, if they are long."""
     key = cache_key(statement)
     return with_gathered_lists(statement, key.bindparams if key is not None else None, dialect)
+
+
+def variant(kind: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
+    """Return what `with_variant` says of a type for one database; the type itself where it says nothing."""
+    return kind._variant_mapping.get(dialect.name, kind)  # pyright: ignore[reportPrivateUsage]
 
 
 def is_grouped(statement: Select[Any]) -> bool:

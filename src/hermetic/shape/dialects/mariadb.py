@@ -31,25 +31,24 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import (
-    ARRAY,
     JSON,
     Boolean,
     Date,
     DateTime,
     Enum,
     Float,
-    Interval,
     Time,
-    TypeDecorator,
     TypeEngine,
     Uuid,
 )
 
 from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
-from hermetic.shape.codec import BYTES, Carrier, Load, Rows, enum_values, unwrap
+from hermetic.shape.codec import BYTES, Carrier, Load, Rows, travelling
+from hermetic.shape.wire import HasCodec, enum_values, loaded, wire_of
 
 _MIDNIGHT = datetime.datetime(1, 1, 1)  # noqa: DTZ001  # only its time of day is used, which has no zone
+_AS_IT_IS = (Integer, Numeric, Float, ExactDecimal, DateTime, Date, Time, mysql.YEAR)
 _ZERO: ColumnElement[Any] = literal_column("0")
 
 
@@ -93,9 +92,11 @@ class MariaDB:
 
     def native(self, column: ColumnElement[Any], kind: TypeEngine[Any], annotation: Any) -> Carrier:
         """Return how a root column travels on the driver path."""
-        kind = unwrap(kind)
+        kind = travelling(kind, self.dialect) or kind
+        if isinstance(kind, HasCodec):
+            return Carrier(column, use_processor=True)
         if isinstance(kind, (JSON, Json)):
-            return Carrier(type_coerce(column, String), msgspec.json.Decoder(annotation).decode)
+            return Carrier(type_coerce(column, String), loaded(wire_of(kind, annotation)))
         if isinstance(kind, AwareDateTime):
             return Carrier(column, _instant)
         if isinstance(kind, (DateTime, Date)):
@@ -108,7 +109,15 @@ class MariaDB:
 
     def encode(self, column: ColumnElement[Any], kind: TypeEngine[Any], label: str) -> ColumnElement[Any]:
         """Return the JSON form of a column."""
-        kind = unwrap(kind)
+        plain = travelling(kind, self.dialect)
+        form = self._form(column, plain) if plain is not None else None
+        if form is None:
+            raise NoExactForm(label, repr(kind), "MariaDB")
+        return form
+
+    def _form(self, column: ColumnElement[Any], kind: TypeEngine[Any]) -> ColumnElement[Any] | None:
+        if isinstance(kind, HasCodec):
+            return kind.shape_codec().to_json(column, self.dialect)
         if isinstance(kind, Enum):
             return _enum_value(column, kind)
         if isinstance(kind, mysql.SET):
@@ -128,11 +137,11 @@ class MariaDB:
             return func.replace(func.to_base64(column), literal_column("CHAR(10)"), literal_column("''"))
         if _is_single(kind):
             return _widened(column)
-        if isinstance(kind, (ARRAY, Interval)) or (isinstance(kind, Uuid) and not kind.as_uuid):
-            raise NoExactForm(label, repr(kind), "MariaDB")
-        if isinstance(kind, TypeDecorator) and not isinstance(kind, ExactDecimal):
-            raise NoExactForm(label, repr(kind), "MariaDB")
-        return Utf8(column) if isinstance(kind, (String, Uuid)) else column
+        if isinstance(kind, Uuid) and not kind.as_uuid:
+            return None
+        if isinstance(kind, (String, Uuid)):
+            return Utf8(column)
+        return column if isinstance(kind, _AS_IT_IS) else None
 
     def array(self, items: list[ColumnElement[Any]]) -> ColumnElement[Any]:
         """Return the JSON array of `items`."""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Dialect,
     Text,
     UnaryExpression,
+    and_,
     case,
     cast,
     extract,
@@ -27,17 +28,35 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.operators import custom_op
-from sqlalchemy.types import JSON, DateTime, Enum, Float, Interval, Numeric, TypeDecorator, TypeEngine
+from sqlalchemy.types import (
+    JSON,
+    Boolean,
+    Date,
+    DateTime,
+    Double,
+    Enum,
+    Float,
+    Integer,
+    Interval,
+    Numeric,
+    String,
+    Time,
+    TypeEngine,
+    Uuid,
+)
 
 from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
-from hermetic.shape.codec import BYTES, Carrier, Rows, enum_values, unwrap
+from hermetic.shape.annotation import parse
+from hermetic.shape.codec import BYTES, Carrier, Load, Rows, travelling
+from hermetic.shape.wire import MULTIRANGES, NETWORK, RANGES, HasCodec, enum_values, loaded, time_of, wire_of
 
 _MAX_ARGUMENTS = 100  # of any function: FUNC_MAX_ARGS in PostgreSQL's pg_config_manual.h
 _EMPTY: ColumnElement[Any] = literal_column("'[]'::json")
-_INSTANTS = msgspec.json.Decoder(list[datetime.datetime | None])
-_DURATIONS = msgspec.json.Decoder(list[datetime.timedelta | None])
-_BYTES = msgspec.json.Decoder(list[bytes | None])
+_AS_IT_IS = (
+    *(Integer, Boolean, String, Numeric, ExactDecimal, Uuid, DateTime, Date, Time, JSON, Json),
+    *(*NETWORK, postgresql.MACADDR, postgresql.MACADDR8),
+)
 _AVERAGE_YEAR_EXCESS = 21600  # extract(epoch) counts a year as 365.25 days; drivers count 365
 
 
@@ -53,36 +72,53 @@ class PostgreSQL:
 
     def native(self, column: ColumnElement[Any], kind: TypeEngine[Any], annotation: Any) -> Carrier:
         """Return how a root column travels on the driver path."""
-        kind = unwrap(kind)
+        plain = travelling(kind, self.dialect)
+        if plain is None or isinstance(plain, HasCodec):
+            return Carrier(column, use_processor=True)
+        kind = plain
         if isinstance(kind, (JSON, Json)):
-            return Carrier(cast(column, Text), msgspec.json.Decoder(annotation).decode)
-        if isinstance(kind, AwareDateTime) or (isinstance(kind, DateTime) and kind.timezone):
-            if self._reads_text:
-                return Carrier(_utc_text(column), datetime.datetime.fromisoformat)
-            return Carrier(column)
-        if isinstance(kind, (ExactInterval, Interval)) and self._reads_text:
-            return Carrier(_duration_text(column), _duration)
-        if isinstance(kind, Float) and not kind.asdecimal and self._reads_text:
+            return self._as_json(column, kind, annotation)
+        if isinstance(kind, ARRAY):
+            return self._native_array(column, kind, annotation)
+        if RANGES.get(type(kind), MULTIRANGES.get(type(kind))) in (datetime.datetime, datetime.date):
+            return self._as_json(self.encode(column, kind, str(column)), kind, annotation)
+        for is_kind, form, load in _AS_TEXT:
+            if is_kind(kind):
+                return Carrier(form(column), load)
+        if self._reads_text and isinstance(kind, Float) and not kind.asdecimal:
             return Carrier(_all_digits(column))
+        if isinstance(kind, NETWORK) and parse(annotation).type is str:
+            return Carrier(_iso_text(column))
         if isinstance(kind, (ExactDecimal, Numeric)) and not isinstance(kind, Float) and _is_decimal(kind):
             return Carrier(column)
-        if isinstance(kind, ARRAY) and self._reads_text:
-            return self._native_array(column, kind)
         return Carrier(column, use_processor=True)
 
-    def _native_array(self, column: ColumnElement[Any], kind: ARRAY[Any]) -> Carrier:
-        item = unwrap(kind.item_type)
-        if isinstance(item, Float) and not item.asdecimal:
+    def _as_json(self, column: ColumnElement[Any], kind: TypeEngine[Any], annotation: Any) -> Carrier:
+        return Carrier(cast(column, Text), loaded(wire_of(kind, annotation)))
+
+    def _native_array(self, column: ColumnElement[Any], kind: ARRAY[Any], annotation: Any) -> Carrier:
+        item = travelling(kind.item_type, self.dialect)
+        if self._reads_text and isinstance(item, BYTES):
+            return Carrier(_pinned("bytea_output", "hex", column), use_processor=True)
+        if self._reads_text and isinstance(item, Float):
             return Carrier(_all_digits(column), use_processor=True)
-        decode = _array_decoder(item)
-        if decode is None or (kind.dimensions or 1) > 1:
+        is_bent = item is not None and any(is_kind(item) for is_kind, _, _ in _AS_TEXT)
+        form = self._listed(column, kind, "") if is_bent else None
+        if form is None:
             return Carrier(column, use_processor=True)
-        text = cast(self._encode_array(column, kind, ""), Text)
-        return Carrier(text, (lambda found: tuple(decode(found))) if kind.as_tuple else decode)
+        return self._as_json(func.to_json(form), kind, annotation)
 
     def encode(self, column: ColumnElement[Any], kind: TypeEngine[Any], label: str) -> ColumnElement[Any]:
         """Return the JSON form of a column."""
-        kind = unwrap(kind)
+        plain = travelling(kind, self.dialect)
+        form = self._form(column, plain, label) if plain is not None else None
+        if form is None:
+            raise NoExactForm(label, repr(kind), "PostgreSQL")
+        return form
+
+    def _form(self, column: ColumnElement[Any], kind: TypeEngine[Any], label: str) -> ColumnElement[Any] | None:
+        if isinstance(kind, HasCodec):
+            return kind.shape_codec().to_json(column, self.dialect)
         if isinstance(kind, Enum):
             return _enum_value(column, kind)
         if isinstance(kind, BYTES):
@@ -90,29 +126,37 @@ class PostgreSQL:
             return func.replace(
                 func.encode(column, literal_column("'base64'")), literal_column("E'\\n'"), literal_column("''")
             )
-        if isinstance(kind, AwareDateTime) or (isinstance(kind, DateTime) and kind.timezone):
+        if _is_instant(kind):
             return _utc_text(column)
-        if isinstance(kind, (ExactInterval, Interval)):
+        if _is_duration(kind):
             return _duration_text(column)
         if isinstance(kind, Float):
-            return _all_digits(column)
+            return None if kind.asdecimal else self._float(column, kind)
         if isinstance(kind, ARRAY):
-            return self._encode_array(column, kind, label)
-        if isinstance(kind, TypeDecorator) and not isinstance(kind, (ExactDecimal, Json)):
-            raise NoExactForm(label, repr(kind), "PostgreSQL")
-        return column
+            return self._listed(column, kind, label)
+        if type(kind) in RANGES:
+            return _range(column, kind)
+        if type(kind) in MULTIRANGES:
+            return _each(func.unnest(column), column, lambda item: _range(item, kind))
+        if isinstance(kind, Uuid) and not kind.as_uuid and not kind.native_uuid:
+            return cast(column, postgresql.UUID())  # stored as 32 digits, read with dashes
+        return column if isinstance(kind, _AS_IT_IS) else None
 
-    def _encode_array(self, column: ColumnElement[Any], kind: ARRAY[Any], label: str) -> ColumnElement[Any]:
-        item = unwrap(kind.item_type)
-        if not isinstance(item, (*BYTES, AwareDateTime, DateTime, ExactInterval, Interval, Float, Enum)):
+    def _float(self, column: ColumnElement[Any], kind: TypeEngine[Any]) -> ColumnElement[Any]:
+        # asyncpg widens the four bytes of a real, psycopg reads its shortest decimal; inside JSON as at the root
+        wide = column if self._reads_text or isinstance(kind, Double) else cast(column, Double)
+        minus_zero = and_(wide == literal_column("0"), cast(wide, Text) == literal_column("'-0'"))
+        return case((minus_zero, func.to_json(literal_column("'-0'::text"))), else_=func.to_json(_all_digits(wide)))
+
+    def _listed(self, column: ColumnElement[Any], kind: ARRAY[Any], label: str) -> ColumnElement[Any] | None:
+        item = travelling(kind.item_type, self.dialect)
+        if isinstance(item, _AS_IT_IS) and not isinstance(item, Enum) and not _is_instant(item):
             return column
-        if (kind.dimensions or 1) > 1:
-            raise NoExactForm(label, repr(kind), "PostgreSQL")
-        elements = func.unnest(column).table_valued("e", with_ordinality="o", joins_implicitly=True).render_derived()
-        encoded = self.encode(elements.c.e, item, label)
-        listed = func.json_agg(encoded).aggregate_order_by(elements.c.o)
-        values = select(func.coalesce(listed, _EMPTY)).select_from(elements).scalar_subquery()
-        return case((column.is_not(None), values))
+        if item is None or (kind.dimensions or 1) > 1 or self._form(column, item, label) is None:
+            return None
+        listed = _each(func.unnest(column), column, lambda each: self.encode(each, item, label))
+        # unnest would flatten a second dimension; as it is, it fits no list of plain items and is refused
+        return case((func.array_ndims(column) > literal_column("1"), func.to_json(column)), else_=listed)
 
     def array(self, items: list[ColumnElement[Any]]) -> ColumnElement[Any]:
         """Return the JSON array of `items`."""
@@ -149,19 +193,49 @@ def _is_decimal(kind: TypeEngine[Any]) -> bool:
     return isinstance(kind, ExactDecimal) or (isinstance(kind, Numeric) and bool(kind.asdecimal))
 
 
-def _array_decoder(item: TypeEngine[Any]) -> Callable[[str], list[Any]] | None:
-    """Return what reads the JSON of an array whose text form follows the session's settings: psycopg misreads that."""
-    if isinstance(item, AwareDateTime) or (isinstance(item, DateTime) and item.timezone):
-        return _INSTANTS.decode
-    if isinstance(item, (ExactInterval, Interval)):
-        return _DURATIONS.decode
-    return _BYTES.decode if isinstance(item, BYTES) else None
+def _is_instant(kind: TypeEngine[Any]) -> bool:
+    return isinstance(kind, AwareDateTime) or (isinstance(kind, DateTime) and bool(kind.timezone))
+
+
+def _is_duration(kind: TypeEngine[Any]) -> bool:
+    return isinstance(kind, (ExactInterval, postgresql.INTERVAL)) or (isinstance(kind, Interval) and kind.native)
+
+
+def _text(json: ColumnElement[Any]) -> ColumnElement[Any]:
+    return json.op("#>>")(literal_column("'{}'"))
 
 
 def _utc_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
     # to_json ignores DateStyle; to_char would lose "BC" and turn infinity into NULL
-    iso = func.to_json(func.timezone(literal_column("'UTC'"), column)).op("#>>")(literal_column("'{}'"))
-    return iso.op("||")(literal_column("'Z'"))
+    return _text(func.to_json(func.timezone(literal_column("'UTC'"), column))).op("||")(literal_column("'Z'"))
+
+
+def _iso_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return _text(func.to_json(column))
+
+
+def _ordinal(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the day as Python counts days; 0, which is no day, for the infinities."""
+    days = column.op("-")(literal_column("date '0001-01-01'")).op("+")(literal_column("1"))
+    return case((func.isfinite(column), days), (column.is_not(None), literal_column("0")))
+
+
+def _range(column: ColumnElement[Any], kind: TypeEngine[Any]) -> ColumnElement[Any]:
+    bounds: list[ColumnElement[Any]] = [func.lower(column), func.upper(column)]
+    if isinstance(kind, (postgresql.TSTZRANGE, postgresql.TSTZMULTIRANGE)):
+        bounds = [_utc_text(bound) for bound in bounds]
+    parts = func.json_build_array(*bounds, func.lower_inc(column), func.upper_inc(column), func.isempty(column))
+    return case((column.is_not(None), parts))
+
+
+def _each(
+    unnested: Any, column: ColumnElement[Any], form: Callable[[ColumnElement[Any]], ColumnElement[Any]]
+) -> ColumnElement[Any]:
+    """Return the JSON array of the items of `column`, in order; NULL for NULL."""
+    elements = unnested.table_valued("e", with_ordinality="o", joins_implicitly=True).render_derived()
+    listed = func.json_agg(form(elements.c.e)).aggregate_order_by(elements.c.o)
+    values = select(func.coalesce(listed, _EMPTY)).select_from(elements).scalar_subquery()
+    return case((column.is_not(None), values))
 
 
 def _duration_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -173,12 +247,15 @@ def _duration_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _all_digits(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    # extra_float_digits = 0 would print 0.1 + 0.2 as 0.3; this sets it for the transaction, once for each statement,
-    # before the value is printed, so that the session's setting does not matter
-    pinned = select(
-        func.set_config(literal_column("'extra_float_digits'"), literal_column("'1'"), literal_column("true"))
-    )
-    return case((pinned.scalar_subquery() == literal_column("'1'"), column))
+    return _pinned("extra_float_digits", "1", column)  # 0 would print 0.1 + 0.2 as 0.3
+
+
+def _pinned(setting: str, value: str, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    # set for the transaction, once for each statement, before the value is printed: the session's own does not matter
+    name: ColumnElement[str] = literal_column(f"'{setting}'")
+    said: ColumnElement[str] = literal_column(f"'{value}'")
+    pinned = select(func.set_config(name, said, literal_column("true"))).scalar_subquery()
+    return case((pinned == said, column))
 
 
 def _enum_value(column: ColumnElement[Any], kind: Enum) -> ColumnElement[Any]:
@@ -195,3 +272,18 @@ def _enum_value(column: ColumnElement[Any], kind: Enum) -> ColumnElement[Any]:
 
 def _duration(text: str) -> datetime.timedelta:
     return msgspec.convert(text, datetime.timedelta)
+
+
+def _is(*kinds: type[TypeEngine[Any]]) -> Callable[[TypeEngine[Any]], bool]:
+    return lambda kind: isinstance(kind, kinds)
+
+
+# psycopg reads times as text that follows the session's settings, and fails on what Python cannot hold. asyncpg makes
+# the first and the last day of Python's calendar of the infinities, and a timestamp slower than `fromisoformat` does
+_AS_TEXT: tuple[tuple[Callable[[Any], bool], Callable[[Any], ColumnElement[Any]], Load], ...] = (
+    (_is_instant, _utc_text, datetime.datetime.fromisoformat),
+    (_is(DateTime), _iso_text, datetime.datetime.fromisoformat),
+    (_is(Date), _ordinal, datetime.date.fromordinal),
+    (_is(Time), _iso_text, time_of),
+    (_is_duration, _duration_text, _duration),
+)

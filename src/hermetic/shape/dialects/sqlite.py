@@ -7,19 +7,36 @@ connection of hermetic registers (`register_functions`).
 from __future__ import annotations
 
 import base64
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import msgspec
 from sqlalchemy import ColumnElement, Dialect, Integer, String, case, func, literal, literal_column, select, type_coerce
-from sqlalchemy.types import JSON, Boolean, Enum, Float, Interval, Numeric, TypeDecorator, TypeEngine, Uuid
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.types import (
+    JSON,
+    Boolean,
+    Date,
+    DateTime,
+    Enum,
+    Float,
+    Interval,
+    Numeric,
+    Time,
+    TypeEngine,
+    Uuid,
+)
 
 from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
-from hermetic.shape.codec import BYTES, Carrier, Rows, enum_values, unwrap
+from hermetic.shape.codec import BYTES, Carrier, Rows, travelling
+from hermetic.shape.wire import HasCodec, enum_values, is_float, loaded, wire_of
 
 _MAX_ARGUMENTS = 100  # of any function: SQLITE_MAX_FUNCTION_ARG is 100 or 127 by default
+_TEXT_OF_ANOTHER_KIND = "a value of another kind"  # no base64 and no number
+_JSON_OF_ANOTHER_KIND = "{}"
 _DEFAULT_SCALE = 10  # of SQLAlchemy, for a Numeric that states none
 
 
@@ -35,19 +52,33 @@ def register_functions(connection: Connection) -> None:
     """Register the functions that shapes use on SQLite; once for each connection."""
     connection.create_function("hermetic_f64", 1, _float_json, deterministic=True)
     connection.create_function("hermetic_b64", 1, _base64_text, deterministic=True)
+    connection.create_function("hermetic_dec", 2, _decimal_text, deterministic=True)
 
 
-def _float_json(value: float | None) -> str | None:
+# SQLite keeps any value in any column; what is of another kind goes through as it is, and the decoder refuses it
+
+
+def _float_json(value: object) -> str | None:
     if value is None:
         return None
+    if not isinstance(value, (int, float)):
+        return _JSON_OF_ANOTHER_KIND
     number = float(value)
     if math.isfinite(number):
         return repr(number)
     return '"Infinity"' if number > 0 else '"-Infinity"'
 
 
-def _base64_text(value: bytes | None) -> str | None:
-    return None if value is None else base64.b64encode(value).decode()
+def _base64_text(value: object) -> str | None:
+    if value is None:
+        return None
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else _TEXT_OF_ANOTHER_KIND
+
+
+def _decimal_text(value: object, scale: int) -> str | None:
+    if value is None:
+        return None
+    return f"{value:.{scale}f}" if isinstance(value, (int, float)) else _TEXT_OF_ANOTHER_KIND
 
 
 class SQLite:
@@ -61,13 +92,22 @@ class SQLite:
 
     def native(self, column: ColumnElement[Any], kind: TypeEngine[Any], annotation: Any) -> Carrier:
         """Return how a root column travels on the driver path."""
-        if isinstance(unwrap(kind), (JSON, Json)):
-            return Carrier(type_coerce(column, String), msgspec.json.Decoder(annotation).decode)
+        kind = travelling(kind, self.dialect) or kind
+        if isinstance(kind, (JSON, Json)):
+            return Carrier(type_coerce(column, String), loaded(wire_of(kind, annotation)))
         return Carrier(column, use_processor=True)
 
     def encode(self, column: ColumnElement[Any], kind: TypeEngine[Any], label: str) -> ColumnElement[Any]:
         """Return the JSON form of a column."""
-        kind = unwrap(kind)
+        plain = travelling(kind, self.dialect)
+        form = self._form(column, plain) if plain is not None else None
+        if form is None:
+            raise NoExactForm(label, repr(kind), "SQLite")
+        return form
+
+    def _form(self, column: ColumnElement[Any], kind: TypeEngine[Any]) -> ColumnElement[Any] | None:
+        if isinstance(kind, HasCodec):
+            return kind.shape_codec().to_json(column, self.dialect)
         if isinstance(kind, Enum):
             return _enum_value(column, kind)
         if isinstance(kind, AwareDateTime):
@@ -75,32 +115,36 @@ class SQLite:
         if isinstance(kind, ExactDecimal):
             return _scaled(column, kind.scale)
         if isinstance(kind, ExactInterval):
-            return _scaled(column, 6, "PT{}S")
+            return _scaled(type_coerce(column, Integer), 6, "PT{}S")
+        if isinstance(kind, Interval):
+            return _scaled(_since_epoch(type_coerce(column, String)), 6, "PT{}S")
         if isinstance(kind, (JSON, Json)):
-            return func.json(type_coerce(column, String))
+            text = type_coerce(column, String)
+            is_real = func.typeof(text) == literal_column("'real'")
+            return func.json(case((is_real, func.hermetic_f64(text)), else_=text))
         if isinstance(kind, Boolean):
             truth = type_coerce(column, Integer)
             return func.json(
                 case(
-                    (truth == literal_column("1"), literal_column("'true'")),
+                    (truth != literal_column("0"), literal_column("'true'")),
                     (truth == literal_column("0"), literal_column("'false'")),
                 )
             )
         if isinstance(kind, BYTES):
             return func.hermetic_b64(column)
-        if isinstance(kind, Float) or (isinstance(kind, Numeric) and not kind.asdecimal):
+        if is_float(kind):
             return func.json(func.hermetic_f64(column))
+        if isinstance(kind, Float):
+            return None
         if isinstance(kind, Numeric):
             # REAL in storage: the digits that SQLAlchemy itself would make of it
-            form = f"'%.{kind.decimal_return_scale or kind.scale or _DEFAULT_SCALE}f'"
-            return case((column.is_not(None), func.printf(literal_column(form), column)))
-        if (
-            isinstance(kind, Interval)
-            or (isinstance(kind, Uuid) and not kind.as_uuid)
-            or isinstance(kind, TypeDecorator)
-        ):
-            raise NoExactForm(label, repr(kind), "SQLite")
-        return column
+            scale = kind.decimal_return_scale or kind.scale or _DEFAULT_SCALE
+            return func.hermetic_dec(column, literal_column(str(scale)))
+        if isinstance(kind, Uuid) and not kind.as_uuid:
+            return _dashed(type_coerce(column, String))
+        if isinstance(kind, (sqlite.DATETIME, sqlite.DATE, sqlite.TIME)):
+            return None  # these are named for a format of their own, which no public name tells
+        return column if isinstance(kind, (Integer, String, Uuid, DateTime, Date, Time)) else None
 
     def array(self, items: list[ColumnElement[Any]]) -> ColumnElement[Any]:
         """Return the JSON array of `items`."""
@@ -125,6 +169,23 @@ class SQLite:
     def text(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return a JSON value as text; SQLite's JSON is text."""
         return json
+
+
+def _since_epoch(text: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the microseconds from SQLAlchemy's epoch to a stored datetime, by which it stores an interval."""
+    seconds = func.unixepoch(func.substr(text, literal_column("1"), literal_column("19")))
+    fraction = sql_cast(func.substr(text, literal_column("21"), literal_column("6")), Integer)
+    return seconds.op("*")(literal_column("1000000")).op("+")(fraction)
+
+
+def _dashed(text: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the canonical form of a UUID that is stored as 32 digits."""
+    digits = func.lower(func.replace(text, literal_column("'-'"), literal_column("''")))
+    parts = [
+        func.substr(digits, literal_column(str(start)), literal_column(str(length)))
+        for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+    ]
+    return functools.reduce(lambda left, right: left.op("||")(literal_column("'-'")).op("||")(right), parts)
 
 
 def _scaled(column: ColumnElement[Any], scale: int, form: str = "{}") -> ColumnElement[Any]:
