@@ -15,30 +15,13 @@ from typing import Any
 import msgspec
 import pytest
 import requires
+from hostile import HOSTILE
 from sqlalchemy import JSON, Double, Enum, ForeignKey, LargeBinary, Numeric, PickleType, null, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from hermetic import AsyncDatabase, Base, Database, Shape, ShapeError, ValueMismatch
 from hermetic.model import Json
-
-HOSTILE: dict[str, tuple[str, ...]] = {
-    "postgresql": (
-        "SET TimeZone = 'Asia/Kolkata'",
-        "SET DateStyle = 'SQL, DMY'",
-        "SET IntervalStyle = 'iso_8601'",
-        "SET extra_float_digits = 0",
-        "SET bytea_output = 'escape'",
-    ),
-    "mariadb": (
-        "SET time_zone = '+05:30'",
-        "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'",
-        "SET div_precision_increment = 0",
-        "SET collation_connection = 'utf8mb4_general_ci'",
-        "SET lc_time_names = 'de_DE'",
-    ),
-    "sqlite": (),
-}
 
 
 class Color(enum.Enum):
