@@ -5,20 +5,21 @@ from __future__ import annotations
 import datetime
 import functools
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, NewType
 
 import pytest
 from observatory import SUBARU, Band, Instrument, LegacyBase, LegacyTelescope, Mount, Observation, Telescope
 from shells import only_sqlite, only_sync, reflected
-from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, String, insert, select, text
+from sqlalchemy import BigInteger, Column, DateTime, Enum, ForeignKey, MetaData, String, func, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.schema import CreateTable
 
-from hermetic import Base, Shape, ShapeError, lint_models
-from hermetic.model import InexactDecimal, NaiveDateTime
+from hermetic import Base, ModelError, Shape, ShapeError, lint_models
+from hermetic.model import InexactDecimal, Json, NaiveDateTime
 
 Slug = NewType("Slug", str)
 Code = Annotated[str, 8]
@@ -69,6 +70,13 @@ def ddl(model: type[Any]) -> list[str]:
     return [line.strip().removesuffix(",").strip() for line in lines]
 
 
+def refusals(define: Callable[[], object]) -> dict[str, str]:
+    """Return what a definition is refused for: the line to paste for each place."""
+    with pytest.raises(ModelError) as refused:
+        define()
+    return {each.where: each.fix for each in refused.value.problems}
+
+
 # the annotation decides the column
 
 
@@ -103,6 +111,30 @@ async def test_a_bare_annotation_is_a_whole_column(db: Any) -> None:
 @pytest.mark.parametrize(("column", "expected"), [("name", "VARCHAR(40)"), ("nickname", "VARCHAR")])
 async def test_mapped_column_adds_only_the_length(db: Any, column: str, expected: str) -> None:
     assert str((await reflected(db, "telescope"))[column]["type"]) == expected
+
+
+def test_a_column_that_admits_null_behind_a_type_without_none_is_refused() -> None:
+    def define() -> object:
+        class Eyepiece(LibraryBase):
+            __tablename__ = "eyepiece"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            maker: Mapped[str] = mapped_column(String(40), nullable=True)
+
+        return Eyepiece
+
+    assert refusals(define) == {"Eyepiece.maker": "maker: Mapped[str | None] = mapped_column(String(40))"}
+
+
+def test_a_not_null_column_behind_an_optional_type_is_refused() -> None:
+    def define() -> object:
+        class Eyepiece(LibraryBase):
+            __tablename__ = "eyepiece"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            maker: Mapped[str | None] = mapped_column(nullable=False)
+
+        return Eyepiece
+
+    assert refusals(define) == {"Eyepiece.maker": "maker: Mapped[str]"}
 
 
 async def test_a_loaded_attribute_has_the_annotated_type(db: Any) -> None:
@@ -147,6 +179,133 @@ async def test_the_server_has_the_type_of_the_convention(
 
 def test_datetime_is_timestamp_with_time_zone() -> None:
     assert "first_light TIMESTAMP WITH TIME ZONE NOT NULL" in ddl(Instrument)
+
+
+def test_a_column_of_time_without_zone_is_refused() -> None:
+    def define() -> object:
+        class Exposure(LibraryBase):
+            __tablename__ = "exposure"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            began_at: Mapped[datetime.datetime] = mapped_column(DateTime())
+
+        return Exposure
+
+    assert refusals(define) == {"Exposure.began_at": "began_at: Mapped[datetime.datetime]"}
+
+
+def test_a_decimal_without_precision_is_refused() -> None:
+    def define() -> object:
+        class Exposure(LibraryBase):
+            __tablename__ = "exposure"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            cost: Mapped[Decimal]
+
+        return Exposure
+
+    assert refusals(define)["Exposure.cost"].endswith("Decimal] = mapped_column(Numeric(12, 2))")
+
+
+def test_an_enum_stored_by_the_names_of_its_members_is_refused() -> None:
+    def define() -> object:
+        class Exposure(LibraryBase):
+            __tablename__ = "exposure"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            band: Mapped[Band] = mapped_column(Enum(Band))
+
+        return Exposure
+
+    assert refusals(define) == {"Exposure.band": "band: Mapped[Band]"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "factory"),
+    [
+        (list[str], [], "list"),
+        (datetime.datetime, datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), "lambda: datetime.datetime.now"),
+        (uuid.UUID, uuid.UUID(int=1), "uuid.uuid4"),
+    ],
+    ids=["shared by all rows", "the time of the import", "the id of the import"],
+)
+def test_a_default_that_was_made_at_import_is_refused(kind: Any, value: Any, factory: str) -> None:
+    def define() -> object:
+        annotations = {"id": Mapped[int], "it": Mapped[kind]}
+        body = {"id": mapped_column(primary_key=True), "it": mapped_column(default=value)}
+        if kind == list[str]:
+            body["it"] = mapped_column(Json(list[str]), default=value)
+        return type("Dated", (LibraryBase,), {"__tablename__": "dated", "__annotations__": annotations, **body})
+
+    assert f"default={factory}" in refusals(define)["Dated.it"]
+
+
+def test_a_time_that_the_server_sets_on_update_is_refused_because_reading_it_back_is_another_statement() -> None:
+    def define() -> object:
+        class Exposure(LibraryBase):
+            __tablename__ = "exposure"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            changed_at: Mapped[datetime.datetime] = mapped_column(onupdate=func.now())
+
+        return Exposure
+
+    assert "onupdate=lambda: datetime.datetime.now(datetime.UTC)" in refusals(define)["Exposure.changed_at"]
+
+
+def test_a_foreign_key_without_index_is_refused() -> None:
+    def define() -> object:
+        class Loan(LibraryBase):
+            __tablename__ = "loan"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            almanac_id: Mapped[int] = mapped_column(ForeignKey("almanac.id"))
+
+        return Loan
+
+    line = 'almanac_id: Mapped[int] = mapped_column(ForeignKey("almanac.id"), index=True)'
+    assert refusals(define) == {"Loan.almanac_id": line}
+
+
+@pytest.mark.parametrize("way", ["dynamic", "noload"])
+def test_a_relationship_that_loads_behind_ones_back_or_never_is_refused(way: Any) -> None:
+    def define() -> object:
+        class Shelf(LibraryBase):
+            __tablename__ = "shelf"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            almanacs: Mapped[list[Almanac]] = relationship(lazy=way, viewonly=True)
+
+        return Shelf
+
+    assert refusals(define) == {"Shelf.almanacs": "almanacs: Mapped[list[Almanac]] = relationship(viewonly=True)"}
+
+
+def test_a_cascade_that_loads_every_child_before_it_deletes_is_refused() -> None:
+    def define() -> object:
+        class Cupboard(LibraryBase):
+            __tablename__ = "cupboard"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            almanacs: Mapped[list[Almanac]] = relationship(cascade="all, delete-orphan")
+
+        return Cupboard
+
+    assert "passive_deletes=True" in refusals(define)["Cupboard.almanacs"]
+
+
+def test_all_problems_of_a_model_are_in_one_error_and_the_corrected_model_is_accepted() -> None:
+    def define() -> object:
+        class Exposure(LibraryBase):
+            __tablename__ = "exposure"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            began_at: Mapped[datetime.datetime] = mapped_column(DateTime())
+            target: Mapped[str] = mapped_column(nullable=True)
+
+        return Exposure
+
+    assert list(refusals(define)) == ["Exposure.began_at", "Exposure.target"]
+
+    class Exposure(LibraryBase):
+        __tablename__ = "exposure"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        began_at: Mapped[datetime.datetime]
+        target: Mapped[str | None]
+
+    assert "began_at TIMESTAMP WITH TIME ZONE NOT NULL" in ddl(Exposure)
 
 
 @only_sqlite

@@ -318,6 +318,29 @@ def test_a_dynamic_relationship_is_refused() -> None:
     assert ["dynamic" in problem.what for problem in refused(define)] == [True]
 
 
+def test_the_line_to_paste_keeps_the_link_table_and_viewonly() -> None:
+    class LinkedBase(DeclarativeBase):
+        pass
+
+    class LinkedBook(LinkedBase):
+        __tablename__ = "linked_book"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        words: Mapped[list[Any]] = relationship("LinkedWord", secondary="linked", lazy="dynamic", viewonly=True)
+
+    class LinkedWord(LinkedBase):
+        __tablename__ = "linked_word"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    Table(
+        "linked",
+        LinkedBase.metadata,
+        Column("book_id", ForeignKey(LinkedBook.id), primary_key=True),
+        Column("word_id", ForeignKey(LinkedWord.id), primary_key=True),
+    )
+    fixes = [problem.fix for problem in lint_models(LinkedBase) if problem.where == "LinkedBook.words"]
+    assert fixes == ['words: Mapped[list[Any]] = relationship(secondary="linked", viewonly=True)']
+
+
 def test_a_foreign_key_without_index_is_refused() -> None:
     def define() -> type[Any]:
         class Node(Base):

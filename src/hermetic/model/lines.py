@@ -47,10 +47,12 @@ def relationship_line(cls: type[Any], relationship: RelationshipProperty[Any], *
     key = relationship.key
     annotation = annotation_of(cls, key)
     facts = {
+        "secondary": _table_name(getattr(relationship, "secondary", None)),  # known once it is configured
         "back_populates": quoted(relationship.back_populates) if relationship.back_populates else "",
         "lazy": quoted(relationship.lazy) if relationship.lazy not in _NOT_REPEATED else "",
-        "cascade": _cascade(set(relationship.cascade)),
+        "cascade": "" if relationship.viewonly else _cascade(set(relationship.cascade)),
         "passive_deletes": quoted(relationship.passive_deletes) if relationship.passive_deletes else "",
+        "viewonly": "True" if relationship.viewonly else "",
     }
     text = annotation.text if annotation else f'list["{_target(relationship)}"]'
     return f"{key}: Mapped[{text}] = relationship({', '.join(_keywords(facts | change))})"
@@ -113,6 +115,12 @@ def _python_name(column: Column[Any]) -> str:
 def _target(relationship: RelationshipProperty[Any]) -> str:
     argument: Any = relationship.argument
     return argument if isinstance(argument, str) else str(getattr(argument, "__name__", argument))
+
+
+def _table_name(table: Any) -> str:
+    """Return a link table as the name that SQLAlchemy looks up, or nothing where there is none."""
+    name = getattr(table, "key", table)
+    return quoted(name) if isinstance(name, str) else ""
 
 
 def _cascade(cascade: Set[str]) -> str:
