@@ -12,13 +12,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import check, flat, graph, latency, report, rivals, route
+from bench import check, flat, graph, latency, report, rivals, route, stream
 from bench.measure import Way
 from bench.shop import CUSTOMERS, PROFILES, fill
 from hermetic import AsyncDatabase
 from hermetic.testing import start
 
-WORKLOADS: dict[str, Any] = {"graph": graph, "get": flat.BY_KEY, "flat": flat.MANY, "route": route, "latency": latency}
+WORKLOADS: dict[str, Any] = {
+    "graph": graph,
+    "get": flat.BY_KEY,
+    "flat": flat.MANY,
+    "route": route,
+    "latency": latency,
+    "stream": stream,
+}
 PROFILED = {"graph": graph.SIZES, "get": (flat.BY_KEY.size,), "flat": (flat.MANY.size,), "latency": (latency.SCREEN,)}
 
 
@@ -31,14 +38,16 @@ def main() -> int:
     with start() as server:
         server.create_database("bench")
         url = server.url_for("bench").replace("+psycopg", "")
-        asyncio.run(_fill(server.url_for("bench", "asyncpg"), options.check))
+        few = (check.ROOTS, check.PROFILES, check.EVENTS)
+        many = (CUSTOMERS, PROFILES, stream.ROWS if "stream" in chosen else 0)
+        asyncio.run(_fill(server.url_for("bench", "asyncpg"), *(few if options.check else many)))
         if options.check:
             wrong = asyncio.run(check.differences(url, chosen))
             for way in wrong:
                 print("other data than hermetic's:", way)
             return 1 if wrong else 0
         if options.profile:
-            asyncio.run(_profile(url, chosen))
+            asyncio.run(_profile(url, {name: chosen[name] for name in chosen if name in PROFILED}))
             return 0
         sections: list[report.Section] = []
         for name, workload in chosen.items():
@@ -71,12 +80,9 @@ def _names(text: str) -> list[str]:
     return names
 
 
-async def _fill(url: str, is_check: bool) -> None:
+async def _fill(url: str, roots: int, profiles: int, events: int) -> None:
     async with AsyncDatabase(url) as db:
-        if is_check:
-            await fill(db, roots=check.ROOTS, profiles=check.PROFILES)
-        else:
-            await fill(db, roots=CUSTOMERS, profiles=PROFILES)
+        await fill(db, roots=roots, profiles=profiles, events=events)
 
 
 async def _profile(url: str, workloads: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from bench import graph, ours
 from bench.graph import DRIVERS
 from bench.measure import Way, interleaved, settled
-from bench.proxy import Trips, slow_proxy
+from bench.proxy import Proxy, slow_proxy
 from bench.report import Bar, Section
 from bench.rivals.orm import SELECTIN
 from hermetic import AsyncDatabase
@@ -34,11 +34,11 @@ async def measure(url: str, rounds: int) -> list[Section]:
 async def _measured(url: str, driver: str, rounds: int) -> Section:
     parts = urlsplit(url)
     assert parts.hostname and parts.port
-    with slow_proxy(parts.hostname, parts.port, DELAY) as (port, trips):
-        slowed = url.replace(f":{parts.port}/", f":{port}/")
+    with slow_proxy(parts.hostname, parts.port, DELAY) as proxy:
+        slowed = url.replace(f":{parts.port}/", f":{proxy.port}/")
         async with opened(slowed, driver) as ways, settled():
             timings = await interleaved(ways, SCREEN, rounds=rounds)
-            counts = {way.name: await _trips(way, trips) for way in ways}
+            counts = {way.name: await _trips(way, proxy) for way in ways}
     rows = [
         (way.name, f"{counts[way.name]:g}", f"{timings.ms(way.name):.2f}", f"{timings.ratio(way.name, ours.BEST):.2f}x")
         for way in ways
@@ -52,13 +52,13 @@ async def _measured(url: str, driver: str, rounds: int) -> Section:
     )
 
 
-async def _trips(way: Way, trips: Trips, calls: int = 10) -> float:
+async def _trips(way: Way, proxy: Proxy, calls: int = 10) -> float:
     """Return the round trips of one call, of connections that are open and statements that are prepared."""
     await way.run(SCREEN)  # the first call after a pause may check its connection
-    before = trips.count
+    before = proxy.trips
     for _ in range(calls):
         await way.run(SCREEN)
-    return (trips.count - before) / calls
+    return (proxy.trips - before) / calls
 
 
 def _bars(driver: str, counts: dict[str, float]) -> list[Bar]:

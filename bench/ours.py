@@ -1,6 +1,7 @@
 """How hermetic does each piece of work. A new verb of the library is plugged in here, and nowhere else."""
 
-from typing import Annotated
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
 
 from fastapi import FastAPI
 
@@ -65,3 +66,7 @@ def routes(app: FastAPI, db: AsyncDatabase) -> None:
     @app.get("/shapes")
     async def shapes(limit: int, reads: reads_type) -> list[MemberCard]:
         return await reads.all(MemberCard, members(limit))
+
+
+STREAMS: dict[str, Callable[[AsyncDatabase, int], AsyncIterator[Any]]] = {}
+"""How each way yields rows of `EventRow`, one after the other."""

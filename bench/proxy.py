@@ -7,54 +7,80 @@ in whole milliseconds.
 
 from __future__ import annotations
 
-import multiprocessing
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from multiprocessing.sharedctypes import Synchronized
-from typing import Any
 
 
-class Trips:
-    """How often a client sent something after it had been answered, over all connections."""
+class Proxy:
+    """A running proxy.
 
-    def __init__(self, counter: Synchronized[int]) -> None:
-        self._counter = counter
+    Attributes:
+        port: TCP port on 127.0.0.1.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.port = self._answer()
 
     @property
-    def count(self) -> int:
-        return int(self._counter.value)
+    def trips(self) -> int:
+        """How often a client sent something after it had been answered, over all connections until now."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
 
 
 @contextmanager
-def slow_proxy(host: str, port: int, delay: float) -> Generator[tuple[int, Trips]]:
-    """Yield the port of a proxy before `host:port`, and its count of round trips."""
-    context = multiprocessing.get_context("spawn")
-    counter: Any = context.Value("q", 0)
-    ready, told = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(host, port, delay, counter, told), daemon=True)
-    process.start()
-    try:
-        yield ready.recv(), Trips(counter)
-    finally:
-        process.kill()
-        process.join()
+def slow_proxy(host: str, port: int, delay: float) -> Generator[Proxy]:
+    """Yield a proxy before `host:port` that adds `delay` seconds to a round trip."""
+    command = [sys.executable, "-m", "bench.proxy", host, str(port), str(delay)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Proxy(process)
+        finally:
+            process.kill()
 
 
-def _serve(host: str, port: int, delay: float, counter: Any, told: Any) -> None:
+class _Counter:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.value = 0
+
+    def add(self) -> None:
+        with self._lock:
+            self.value += 1
+
+
+def _main(host: str, port: int, delay: float) -> None:
+    """Print the port, then the count for each line that is read."""
+    counter = _Counter()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        told.send(listener.getsockname()[1])
-        while True:
-            client, _ = listener.accept()
-            _Link(client, socket.create_connection((host, port)), delay, counter).start()
+        print(listener.getsockname()[1], flush=True)
+        threading.Thread(target=_serve, args=(listener, host, port, delay, counter), daemon=True).start()
+        for _ in sys.stdin:
+            print(counter.value, flush=True)
+
+
+def _serve(listener: socket.socket, host: str, port: int, delay: float, counter: _Counter) -> None:
+    while True:
+        client, _ = listener.accept()
+        _Link(client, socket.create_connection((host, port)), delay, counter).start()
 
 
 class _Link:
     """One connection: a thread for each direction."""
 
-    def __init__(self, client: socket.socket, server: socket.socket, delay: float, counter: Any) -> None:
+    def __init__(self, client: socket.socket, server: socket.socket, delay: float, counter: _Counter) -> None:
         self._client, self._server = client, server
         self._delay, self._counter = delay, counter
         self._is_answered = True
@@ -70,8 +96,7 @@ class _Link:
             while data := self._client.recv(1 << 16):
                 if self._is_answered:
                     self._is_answered = False
-                    with self._counter.get_lock():
-                        self._counter.value += 1
+                    self._counter.add()
                     time.sleep(self._delay)
                 self._server.sendall(data)
             self._server.shutdown(socket.SHUT_WR)
@@ -82,3 +107,7 @@ class _Link:
                 self._is_answered = True
                 self._client.sendall(data)
             self._client.shutdown(socket.SHUT_RDWR)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

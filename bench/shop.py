@@ -22,7 +22,7 @@ PRODUCTS = 5000
 MEMBERS = 100
 ADDRESSES = 3
 PROFILES = 10_000
-BOUND = 1_000_000  # above every key, so that each read binds a value and excludes nothing
+BOUND = 2_000_000  # above every key, so that each read binds a value and excludes nothing
 
 
 class Product(Base):
@@ -161,6 +161,10 @@ def profiles(rows: int) -> Select[Profile]:
     return select(Profile).where(Profile.id < BOUND).order_by(Profile.id).limit(rows)
 
 
+def events(rows: int) -> Select[Event]:
+    return select(Event).where(Event.id < BOUND).order_by(Event.id).limit(rows)
+
+
 def plain_customers(found: Any) -> list[Any]:
     """Return a graph of objects as lists of values, in which every way must agree."""
     return [
@@ -188,20 +192,19 @@ def plain_profiles(found: Any) -> list[Any]:
     return [[getattr(row, name) for name in ProfileRow.__annotations__] for row in found]
 
 
-async def fill(db: AsyncDatabase, *, roots: int, profiles: int) -> None:
-    """Create the tables and their rows: `roots` customers with all that hangs on them, and `profiles` flat rows."""
+async def fill(db: AsyncDatabase, *, roots: int, profiles: int, events: int) -> None:
+    """Create the tables and their rows: `roots` customers with all that hangs on them, and so many profiles, events."""
     await db.create_all(Base)
     await db.run(_rows, roots, profiles)
-    await _analyze(db)
+    await db.run(_events, events)
+    async with db.engine.connect() as connection:
+        await connection.exec_driver_sql("ANALYZE")
+        await connection.commit()
 
 
-async def fill_events(db: AsyncDatabase, events: int) -> None:
-    async def rows(uow: AsyncUnitOfWork) -> None:
-        made = "INSERT INTO event SELECT n, 'kind ' || n % 10, n * 7 % 1000 FROM generate_series(1, :events) AS n"
-        await uow.session.execute(text(made), {"events": events})
-
-    await db.run(rows)
-    await _analyze(db)
+async def _events(uow: AsyncUnitOfWork, events: int) -> None:
+    made = "INSERT INTO event SELECT n, 'kind ' || n % 10, n * 7 % 1000 FROM generate_series(1, :events) AS n"
+    await uow.session.execute(text(made), {"events": events})
 
 
 async def _rows(uow: AsyncUnitOfWork, roots: int, profiles: int) -> None:
@@ -243,9 +246,3 @@ def _profile(n: int, seen: datetime.datetime) -> dict[str, Any]:
         "seen": seen,
         "note": f"note {n}" if n % 4 else None,
     }
-
-
-async def _analyze(db: AsyncDatabase) -> None:
-    async with db.engine.connect() as connection:
-        await connection.exec_driver_sql("ANALYZE")
-        await connection.commit()
