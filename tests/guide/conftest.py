@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from observatory import EMPTY, ROWS, SEQUENCES, ObservatoryBase
+from observatory import COUNTED, EMPTY, ROWS, SEQUENCES, ObservatoryBase
 from shells import TARGETS, Shell
 from sqlalchemy import make_url
 
@@ -54,6 +54,25 @@ def observatory(server: Server, new_database: Callable[..., str]) -> Iterator[Ca
         yield at_its_beginning
 
 
+@pytest.fixture(scope="session")
+def mariadb_observatory(new_database: Callable[..., str]) -> Iterator[Callable[[str], str]]:
+    """Bring the rows of the MariaDB observatory to their beginning and return its URL for a driver."""
+    url = make_url(new_database("pymysql"))
+    with Database(url) as db:
+        db.create_all(ObservatoryBase)
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("SET SESSION innodb_lock_wait_timeout = 5")
+            for table in COUNTED:
+                connection.exec_driver_sql(f"ALTER TABLE {table} AUTO_INCREMENT = 1001")
+
+            def at_its_beginning(driver: str) -> str:
+                for statement in ["START TRANSACTION", *(EMPTY + ROWS).split(";")[:-1], "COMMIT"]:
+                    connection.exec_driver_sql(statement)
+                return url.set(drivername=f"mariadb+{driver}").render_as_string(hide_password=False)
+
+            yield at_its_beginning
+
+
 @pytest.fixture
 def shell(request: pytest.FixtureRequest, target: str, tmp_path: Path) -> Shell:
     """The shell that the test runs in, on the driver of `target`."""
@@ -61,6 +80,8 @@ def shell(request: pytest.FixtureRequest, target: str, tmp_path: Path) -> Shell:
         file = tmp_path / "observatory.db"
         shutil.copy(request.getfixturevalue("sqlite_observatory"), file)
         return Shell(target, f"sqlite:///{file}")
+    if target in ("pymysql", "asyncmy"):
+        return Shell(target, request.getfixturevalue("mariadb_observatory")(target))
     return Shell(target, request.getfixturevalue("observatory")(target.removesuffix("-async")))
 
 

@@ -132,7 +132,5 @@ INSERT INTO observation (id, target, telescope_id) VALUES (1, 'M31', 1), (2, 'M4
 INSERT INTO keyword (id, word) VALUES (1, 'galaxy'), (2, 'nebula');
 INSERT INTO observation_keyword (observation_id, keyword_id) VALUES (1, 1), (2, 2), (3, 1);
 """
-SEQUENCES = "".join(
-    f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1000);"
-    for table in ("telescope", "observation", "keyword", "instrument")
-)
+COUNTED = ("telescope", "observation", "keyword", "instrument")
+SEQUENCES = "".join(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1000);" for table in COUNTED)

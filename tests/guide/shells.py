@@ -10,14 +10,14 @@ from types import TracebackType
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Database, Pool, Repository, UnitOfWork
 
-SYNC = ("sqlite3", "psycopg")
-ASYNC = ("aiosqlite", "psycopg-async", "asyncpg")
+SYNC = ("sqlite3", "psycopg", "pymysql")
+ASYNC = ("aiosqlite", "psycopg-async", "asyncpg", "asyncmy")
 TARGETS = (*SYNC, *ASYNC)
 
 only_async = pytest.mark.parametrize("target", ASYNC, indirect=True)
@@ -99,7 +99,7 @@ class Shell:
         self.target = target
         self.url = url
         self.is_async = target in ASYNC
-        self.is_postgresql = "sqlite" not in target
+        self.dialect = make_url(url).get_backend_name()
         self._opened: list[Any] = []
 
     def __repr__(self) -> str:
