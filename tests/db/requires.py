@@ -15,12 +15,14 @@ LACKS: dict[str, dict[str, str]] = {
         "placed nulls": "MariaDB has no NULLS FIRST and NULLS LAST",
         "large nulls": "NULL is the smallest value in MariaDB's order",
         "partial index": "MariaDB indexes all rows of a table",
+        "read committed": "a transaction of MariaDB sees one snapshot by default",
         "deferred keys": "MariaDB checks a foreign key at once",
     },
     "sqlite": {
         "arrays": "SQLite has no arrays",
         "nan": "SQLite stores NaN as NULL",
         "large nulls": "NULL is the smallest value in SQLite's order",
+        "read committed": "a transaction of SQLite sees one snapshot",
         "deep nesting": "the parser of SQLite holds few levels",
     },
 }

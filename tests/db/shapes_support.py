@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, ForeignKey, Select, String, Table, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, relationship
 
-from hermetic import Shape, count, many, path
+from hermetic import AsyncDatabase, Database, NoExactForm, Shape, TooDeep, count, many, path
 
 
 class Library(DeclarativeBase):
@@ -506,6 +506,23 @@ def _follow(entity: Any, steps: Sequence[str]) -> Any:
             return None
         entity = getattr(entity, step)
     return entity
+
+
+def every_strategy(db: Database | AsyncDatabase, shape: Any, statement: Any) -> list[Any]:
+    """Return the statement once for each strategy that can read the shape on this database, each asking for it."""
+    facts = shape.__shape__().facts
+    if not facts.collections or not facts.is_anchored or facts.inexact:
+        return []
+    asked = [statement.execution_options(hermetic_strategy=name) for name in ("correlated", "set_based", "per_level")]
+    return [each for each in asked if _can_plan(db, shape, each)]
+
+
+def _can_plan(db: Database | AsyncDatabase, shape: Any, statement: Any) -> bool:
+    try:
+        db.plan(shape, statement)
+    except (NoExactForm, TooDeep):
+        return False
+    return True
 
 
 def plain(value: Any) -> Any:

@@ -123,7 +123,7 @@ def test_the_second_call_with_other_values_compiles_nothing(db: Database) -> Non
 
 
 def test_plan_shows_what_a_read_would_send_and_sends_nothing(db: Database) -> None:
-    statement = select(User).where(User.name == "ann")
+    statement = select(User).where(User.name == "ann").limit(3)
     with db.recorded() as statements:
         plan = db.plan(UserCard, statement)
     assert statements == []

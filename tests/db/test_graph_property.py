@@ -1,4 +1,4 @@
-"""Random shapes over random rows are the graph that plain SQLAlchemy loads, in one statement."""
+"""Random shapes over random rows are the graph that plain SQLAlchemy loads, whatever the strategy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ import pytest
 import requires
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from shapes_support import MISSING, MODELS, Library, Nulls, libraries, plain, replace_rows, shapes, statements
+from shapes_support import (
+    MISSING,
+    MODELS,
+    Library,
+    Nulls,
+    every_strategy,
+    libraries,
+    plain,
+    replace_rows,
+    shapes,
+    statements,
+)
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
@@ -72,7 +83,7 @@ def draw_case(data: Any, dialect: str) -> tuple[Any, Callable[[], Any]]:
 
 @settings(QUICK, max_examples=100)
 @given(data=st.data())
-def test_random_shape_is_the_graph_of_plain_sqlalchemy_in_one_statement(
+def test_random_shape_is_the_graph_of_plain_sqlalchemy_read_by_every_strategy(
     stock: tuple[Database, Session], data: Any
 ) -> None:
     db, session = stock
@@ -87,7 +98,13 @@ def test_random_shape_is_the_graph_of_plain_sqlalchemy_in_one_statement(
             assert not requires.has(db.engine.dialect.name, "deep nesting")
             continue
         assert found == unread(expected, found), drawn.text
-        assert len(sent) == 1
+        assert len(sent) == db.plan(drawn.shape, statement()).statements
+        for asked in every_strategy(db, drawn.shape, statement()):
+            with db.recorded() as sent:
+                again = [plain(each) for each in db.all(drawn.shape, asked)]
+            plan = db.plan(drawn.shape, asked)
+            assert again == found, f"{plan.strategy}: {drawn.text}"
+            assert len(sent) == plan.statements
         plans = len(db._autocommit.plans)
         assert [plain(each) for each in db.all(drawn.shape, statement())] == found
         assert len(db._autocommit.plans) == plans, "the same statement was compiled again"
@@ -114,7 +131,10 @@ def test_async_drivers_read_the_same_graph(url_of: Callable[[str], str], driver:
                     assert not requires.has(engine.dialect.name, "deep nesting")
                     continue
                 assert found == unread(expected, found), drawn.text
-                assert len(sent) == 1
+                assert len(sent) == db.plan(drawn.shape, statement()).statements
+                for asked in every_strategy(db, drawn.shape, statement()):
+                    again = [plain(each) for each in await db.all(drawn.shape, asked)]
+                    assert again == found, f"{db.plan(drawn.shape, asked).strategy}: {drawn.text}"
 
     with Session(engine) as session:
         replace_rows(session, data.draw(libraries()))

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 import pytest
 import requires
+from shapes_support import every_strategy
 from sqlalchemy import (
     Column,
     Enum,
@@ -47,7 +48,8 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from hermetic import Database, Shape, ShapeError, TooDeep, ValueMismatch, count, many, path
+from hermetic import Database, Shape, ShapeError, TooDeep, ValueMismatch, WrongStatement, count, many, path
+from hermetic.shape.statement import order_of
 
 
 class Plain(DeclarativeBase):
@@ -252,11 +254,16 @@ def scratch(db: Database, sqlite_url: str, new_database: Callable[..., str]) -> 
 
 
 def read(db: Database, shape: Any, statement: Any) -> list[Any]:
-    """Return the shapes as plain data; one statement."""
+    """Return the shapes as plain data; the number of statements is the plan's, and every strategy finds the same."""
     with db.recorded() as sent:
-        found = db.all(shape, statement)
-    assert len(sent) == 1
-    return msgspec.to_builtins(found)
+        found = msgspec.to_builtins(db.all(shape, statement))
+    plan = db.plan(shape, statement)
+    assert len(sent) == plan.statements
+    for asked in every_strategy(db, shape, statement):
+        again = msgspec.to_builtins(db.all(shape, asked))
+        in_order = again if order_of(statement) else sorted(again, key=repr)
+        assert in_order == (found if order_of(statement) else sorted(found, key=repr)), db.plan(shape, asked).strategy
+    return found
 
 
 class PersonName(Shape[Person]):
@@ -432,6 +439,14 @@ def test_loader_criteria_of_the_statement_hold_for_roots_and_children(db: Databa
         [],
     ]
     assert len(read(db, PersonName, select(Person).options(only))) == 3
+    other = with_loader_criteria(Person, Person.name != "ann", include_aliases=True)
+    assert names(read(db, TeamCard, select(Team).options(other).limit(1).order_by(Team.id)), "people") == [
+        ["bob", "bea"]
+    ]
+    again = with_loader_criteria(Person, Person.name != "bea", include_aliases=True)
+    assert names(read(db, TeamCard, select(Team).options(again).limit(1).order_by(Team.id)), "people") == [
+        ["bob", "ann"]
+    ]
 
 
 # the mapping
@@ -702,11 +717,14 @@ def test_deep_nesting_is_read_or_refused_with_the_way_out(scratch: Database) -> 
         return 1 + (depth(node.children[0]) if node.children else 0)
 
     assert depth(scratch.get_one(Twig, 1)) == 6
+    assert depth(scratch.get_one(Branch, 1)) == 9
+    nested = select(Node).where(Node.id == 1).execution_options(hermetic_strategy="correlated")
     if not requires.has(scratch.engine.dialect.name, "deep nesting"):
+        assert scratch.plan(Branch, select(Node).where(Node.id == 1)).strategy == "set_based"
         with pytest.raises(TooDeep, match="fix: lower depth"):
-            scratch.get_one(Branch, 1)
+            scratch.one(Branch, nested)
     else:
-        assert depth(scratch.get_one(Branch, 1)) == 9
+        assert depth(scratch.one(Branch, nested)) == 9
 
 
 def test_five_thousand_roots_are_one_statement(scratch: Database) -> None:
@@ -896,27 +914,56 @@ class OddParent(Odd):
     __tablename__ = "odd_parent"
     id: Mapped[int] = mapped_column(primary_key=True)
     children: Mapped[list[OddChild]] = relationship()
+    elders: Mapped[list[OddChild]] = relationship(
+        primaryjoin="and_(OddChild.parent_id == OddParent.id, OddChild.id < OddParent.id)", viewonly=True
+    )
 
 
 class OddChild(Odd):
     __tablename__ = "odd_child"
     id: Mapped[int] = mapped_column(primary_key=True)
     pickled: Mapped[dict[str, int]] = mapped_column(PickleType)
-    loud: Mapped[str] = mapped_column(Upper)
+    loud: Mapped[str] = mapped_column(Upper(20))
     whole: Mapped[decimal.Decimal] = mapped_column(Numeric(30, 0))
     parent_id: Mapped[int] = mapped_column(ForeignKey("odd_parent.id"))
 
 
 @pytest.mark.parametrize(("field", "kind"), [("pickled", dict[str, int]), ("loud", str)])
-def test_type_that_python_or_sql_converts_is_refused_in_a_collection(field: str, kind: Any) -> None:
+def test_type_that_python_or_sql_converts_is_read_by_the_level_of_its_own(
+    field: str, kind: Any, scratch: Database
+) -> None:
     def body(namespace: dict[str, Any]) -> None:
         namespace["__annotations__"] = {field: kind}
 
     line = types.new_class("OddLine", (Shape[OddChild],), {}, body)
-    with pytest.raises(ShapeError, match="no exact form inside a collection"):
+
+    class Card(Shape[OddParent]):
+        children: list[line]  # type: ignore[valid-type]
+
+    scratch.create_all(Odd)
+    with scratch.begin() as uow:
+        uow.add(OddParent(id=1, children=[OddChild(pickled={"a": 1}, loud="x", whole=decimal.Decimal(1))]))
+        uow.add(OddParent(id=2))
+    plan = scratch.plan(Card, select(OddParent))
+    assert (plan.strategy, plan.statements) == ("per_level", 2)
+    assert f"Card.children[].{field}" in plan.reason
+    found = read(scratch, Card, select(OddParent).order_by(OddParent.id))
+    assert found == [{"children": [{field: {"a": 1} if field == "pickled" else "X"}]}, {"children": []}]
+    if requires.has(
+        scratch.engine.dialect.name, "read committed"
+    ):  # where each statement of a unit has a snapshot of its own
+        with scratch.begin() as uow, pytest.raises(WrongStatement, match="each sees other rows"):
+            uow.all(Card, select(OddParent))
+
+
+def test_type_without_form_in_json_is_refused_where_json_is_the_only_way() -> None:
+    class Loud(Shape[OddChild]):
+        loud: str
+
+    with pytest.raises(ShapeError, match="its condition is more than equality"):
 
         class Card(Shape[OddParent]):
-            children: list[line]  # type: ignore[valid-type]
+            elders: list[Loud]
 
 
 def test_one_plan_serves_eight_threads(db: Database) -> None:

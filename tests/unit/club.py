@@ -41,6 +41,9 @@ class Team(ClubBase):
     players: Mapped[list[Player]] = relationship(foreign_keys="Player.team_id", back_populates="team")
     guests: Mapped[list[Player]] = relationship(foreign_keys="Player.guest_of_id")
     rooms: Mapped[list[Room]] = relationship()
+    veterans: Mapped[list[Player]] = relationship(
+        primaryjoin="and_(Player.team_id == Team.id, Player.id < Team.id)", viewonly=True
+    )
 
 
 class Player(ClubBase):

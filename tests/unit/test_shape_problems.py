@@ -42,7 +42,7 @@ CASES = {
     "nullable, renamed": ("Team", "place: Annotated[str, path(Team.town)]", ""),
     "behind an optional relationship": ("Player", "mentor: Annotated[str, path(Player.mentor, Player.name)]", ""),
     "column as shape": ("Team", "name: PlayerName", ""),
-    "no exact form": ("Team", "players: list[PlayerNotes]", "class PlayerNotes(Shape[Player]): notes: object"),
+    "no exact form": ("Team", "veterans: list[PlayerNotes]", "class PlayerNotes(Shape[Player]): notes: object"),
     "to-one as list": ("Player", "team: list[TeamName]", ""),
     "optional to-one as list": ("Player", "mentor: list[PlayerName]", ""),
     "may be absent": ("Player", "mentor: PlayerName", ""),

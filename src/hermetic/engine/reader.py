@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar, TypeVarTuple, overload
 
-from sqlalchemy import Connection, Row, Select, exists, func, inspect, select
+from sqlalchemy import Row, Select, exists, func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 
 from hermetic._lift import cross
 from hermetic.errors import NotFound, TooManyFound, WrongStatement
-from hermetic.shape import Plan, Plans, ShapeOf, ShapeType, has_limit
+from hermetic.shape import Fetch, Plan, Plans, ShapeOf, ShapeType, has_limit
 
 Entity = TypeVar("Entity")
 ShapeT = TypeVar("ShapeT")
@@ -23,8 +23,8 @@ class Source(Protocol):
 
     plans: Plans
 
-    def connection(self, tables: frozenset[str]) -> AbstractContextManager[Connection]:
-        """Return a context manager that yields the connection for a statement over `tables`."""
+    def fetching(self, plan: Plan) -> AbstractContextManager[Fetch]:
+        """Return a context manager that yields what fetches the rows of a plan, all its statements in one snapshot."""
         ...
 
     def selected(self, statement: Select[Any], verb: str) -> list[Any]:
@@ -193,9 +193,8 @@ class Reader:
             return self._source.selected(target[0], verb)
         definition, statement = _definition(target, verb)
         plan, values = self._source.plans.plan(definition, statement, verb)
-        sql, parameters = plan.bind(values)
-        with self._source.connection(plan.tables) as connection:
-            return plan.run(connection, sql, parameters)
+        with self._source.fetching(plan) as fetch:
+            return plan.run(fetch, values)
 
     def _at_most_one(self, target: tuple[Any, ...], verb: str) -> list[Any]:
         statement = target[-1]

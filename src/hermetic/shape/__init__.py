@@ -4,18 +4,22 @@ from hermetic.shape.compile import tables_of
 from hermetic.shape.define import Shape, ShapeOf, ShapeType
 from hermetic.shape.dialects.sqlite import register_functions
 from hermetic.shape.fields import count, many, path
-from hermetic.shape.plan import TABLES, Plan, Plans
+from hermetic.shape.plan import TABLES, Fetch, Parameters, Plan, Plans, Rows, Step
 from hermetic.shape.statement import entity_of, gathered, has_limit
 from hermetic.shape.wire import Codec
 
 __all__ = [
     "TABLES",
     "Codec",
+    "Fetch",
+    "Parameters",
     "Plan",
     "Plans",
+    "Rows",
     "Shape",
     "ShapeOf",
     "ShapeType",
+    "Step",
     "count",
     "entity_of",
     "gathered",

@@ -16,6 +16,7 @@ from sqlalchemy.orm import (
     QueryableAttribute,
     RelationshipProperty,
     SynonymProperty,
+    aliased,
 )
 from sqlalchemy.types import JSON, Float, Numeric, TypeDecorator
 
@@ -42,6 +43,7 @@ from hermetic.shape.lines import (
 )
 from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally
 from hermetic.shape.to_one import is_single, may_be_absent, remote_columns
+from hermetic.shape.ways import Way
 
 ModelOf = Callable[[Any], "type | None"]
 """Returns the model of a shape class, or None for anything else."""
@@ -59,6 +61,7 @@ class _Place:
     shape: type[msgspec.Struct]
     stack: tuple[tuple[type, str], ...]
     in_collection: bool
+    is_anchored: bool
 
 
 class Checker:
@@ -77,9 +80,10 @@ class Checker:
         stack: tuple[tuple[type, str], ...] = (),
         *,
         in_collection: bool = False,
+        is_anchored: bool = True,
     ) -> Node:
         """Return the node of `shape` read from `mapper`; problems are added to the list."""
-        place = _Place(path, mapper, shape, stack, in_collection)
+        place = _Place(path, mapper, shape, stack, in_collection, is_anchored)
         fields = self._fields_of(shape)
         if not fields:
             key = key_of(mapper)
@@ -275,10 +279,11 @@ class Checker:
             why = "is nullable" if facts.is_nullable else "lies behind an optional relationship"
             fix = line(name, f"{annotation.text} | None", annotation.marker)
             self._add(where, f"{facts.label} {why}, so `{annotation.text}` would lie", fix)
-        if place.in_collection and not has_exact_form(facts.kind):
+        if place.in_collection and not place.is_anchored and not has_exact_form(facts.kind):
             self._add(
                 where,
-                f"{facts.label} has type {facts.kind!r}, which has no exact form inside a collection",
+                f"{facts.label} has type {facts.kind!r}, which has no exact form in JSON, and a relationship above it "
+                "needs JSON, as its condition is more than equality",
                 at_the_root(mapper, declared, name),
             )
         return Leaf(name, hops, declared.key, facts.kind, annotation.full, is_optional or annotation.is_optional, where)
@@ -311,7 +316,9 @@ class Checker:
             self._add(where, f"{ways[-1]} may be absent, so `{annotation.text}` would lie", fix)
         hops = self._hops(where, ways)
         stack = (*place.stack, (place.shape, name))
-        node = self.node(annotation.type, target, where, stack, in_collection=place.in_collection)
+        node = self.node(
+            annotation.type, target, where, stack, in_collection=place.in_collection, is_anchored=place.is_anchored
+        )
         return One(name, hops, node, is_optional or annotation.is_optional)
 
     def _children(self, place: _Place, where: str, name: str, annotation: Annotation, marker: Many) -> Children | None:
@@ -344,7 +351,10 @@ class Checker:
         self._written_with_child(where, declared, "where", () if marker.where is None else (marker.where,))
         self._written_with_child(where, declared, "order_by", marker.order_by)
         stack = (*place.stack, (place.shape, name))
-        node = self.node(annotation.item, target, f"{where}[]", stack, in_collection=True)
+        way = Way(aliased(place.mapper), declared.key, aliased(declared.mapper))
+        is_anchored = place.is_anchored and way.anchor() is not None
+        path = f"{where}[]"
+        node = self.node(annotation.item, target, path, stack, in_collection=True, is_anchored=is_anchored)
         return Children(name, declared.key, node, marker.where, orderings, marker.limit)
 
     def _tally(self, place: _Place, where: str, name: str, annotation: Annotation, marker: Count) -> Tally | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from sqlalchemy import ARRAY, ColumnElement, Dialect, FromClause, Select, column, select
@@ -34,6 +34,9 @@ from hermetic.errors import NoExactForm
 from hermetic.shape.statement import variant
 from hermetic.shape.wire import MULTIRANGES, NETWORK, OWN, RANGES, HasCodec, Load, enum_members, enum_values, unwrap
 
+KEYS = "hermetic_keys"
+"""The name, with a number behind it, of a parameter that holds keys of parents."""
+
 BYTES = (LargeBinary, BINARY, VARBINARY)
 _COMMON = (Integer, Boolean, String, Numeric, Float, Uuid, DateTime, Date, Time, Interval, JSON, Enum)
 _POSTGRESQL = (postgresql.INTERVAL, *NETWORK, postgresql.MACADDR, postgresql.MACADDR8, *RANGES, *MULTIRANGES)
@@ -52,6 +55,10 @@ class Carrier:
     load: Load | None = None
     use_processor: bool = False
 
+    def over(self, expression: ColumnElement[Any]) -> Carrier:
+        """Return the same carrier over another expression, such as a column of a CTE."""
+        return replace(self, expression=expression)
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -65,7 +72,6 @@ class Rows:
     order_by: Callable[[Any], list[ColumnElement[Any]]]
     item: Callable[[Any], ColumnElement[Any]]
     limit: int | None
-    orders_by_link: bool = False  # by a column of the link table, which an alias of the picked children lacks
 
     def alias(self, source: FromClause | None = None) -> Any:
         """Return a fresh alias of the child class, over its table or over `source`."""
@@ -81,6 +87,7 @@ class Blocks(Protocol):
 
     dialect: Dialect
     max_nesting: int | None
+    nests_cte: bool  # whether a WITH may stand deep inside a statement
 
     def native(self, column: ColumnElement[Any], kind: TypeEngine[Any], annotation: Any) -> Carrier:
         """Return how a root column travels on the driver path."""
@@ -100,6 +107,39 @@ class Blocks(Protocol):
 
     def children(self, rows: Rows) -> ColumnElement[Any]:
         """Return the JSON array of a collection; empty, never NULL."""
+        ...
+
+    def grouped(
+        self,
+        source: Select[Any],
+        keys: Sequence[ColumnElement[Any]],
+        item: ColumnElement[Any],
+        order_by: Sequence[ColumnElement[Any]],
+    ) -> Select[Any]:
+        """Return the statement that selects, for each value of the labelled `keys`, the JSON array `j` of the items of
+        `source`, in order.
+        """
+        ...
+
+    def filled(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return the JSON array that a column `j` of another SELECT holds; empty where it is NULL."""
+        ...
+
+    def among(self, columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnElement[bool]:
+        """Return the condition that the columns, together, equal a row of `keys`."""
+        ...
+
+    def keys(self, kinds: Sequence[TypeEngine[Any]]) -> Any:
+        """Return the rows of a parameter: columns `n`, the position from 1, and `k0`, `k1` ... of the types given.
+
+        The parameters are named `KEYS` and a number; `key_values` makes their values.
+        Raises:
+            NoExactForm: values of such a type cannot be sent as a list.
+        """
+        ...
+
+    def key_values(self, rows: Sequence[Sequence[Any]], width: int) -> dict[str, Any]:
+        """Return the parameters for `keys` of `width` columns: for each parent, values as the driver returned them."""
         ...
 
     def text(self, json: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -28,5 +28,4 @@ def _parts(clause: ClauseElement) -> Iterator[ClauseElement]:
         return
     yield clause
     for child in clause.get_children():
-        if isinstance(child, ClauseElement):
-            yield from _parts(child)
+        yield from _parts(child)

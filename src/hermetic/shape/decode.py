@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
+from sqlalchemy import Select
 
 from hermetic.errors import ValueMismatch
 from hermetic.shape.annotation import list_of
+from hermetic.shape.codec import Carrier
 from hermetic.shape.node import Children, Leaf, Node, One, Part
 from hermetic.shape.wire import wire_of
 
@@ -25,8 +27,14 @@ class Slot:
     """A field that is one column of the row."""
 
     index: int
-    is_optional: bool
-    annotation: Any
+    is_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A field that is a list which a level below fills; `place` is its position among the levels."""
+
+    place: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,24 @@ class Record:
     """A shape over the columns of one row."""
 
     shape: type[msgspec.Struct]
-    fields: tuple[tuple[str, Slot | Nested], ...]
+    fields: tuple[tuple[str, Slot | Nested | Listed], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One statement of a read and the layout of its rows; `below` are read by the keys found here.
+
+    Attributes:
+        keys: columns of the level above that hold the keys of the parents; none at the root.
+        position: the column that holds the position of the parent, from 1.
+    """
+
+    statement: Select[Any]
+    record: Record
+    carriers: Sequence[Carrier]
+    below: Sequence[Level] = ()
+    keys: tuple[int, ...] = ()
+    position: int = 0
 
 
 @functools.cache
@@ -127,11 +152,13 @@ def _maker_of_wires(node: Node) -> Callable[[Any], list[Any]]:
     return make
 
 
-Make = Callable[[Rows], list[Any]]
+Lists = Sequence[Sequence[list[Any]]]
+Make = Callable[[Rows, Lists], list[Any]]
 
 
-def maker(record: Record, loads: Sequence[Callable[[Any], Any] | None]) -> Make:
-    """Return the function that makes the shapes of all rows.
+def maker(record: Record, loads: Sequence[Callable[[Any], Any] | None], lists: int = 0) -> Make:
+    """Return the function that makes the shapes of all rows, given for each of the `lists` levels below its children
+    by row.
 
     It is generated, as dataclasses generate `__init__`: a keyword call written out is twice as fast as any loop over
     fields. Only field names, which are identifiers, and column numbers go into the text.
@@ -144,7 +171,9 @@ def maker(record: Record, loads: Sequence[Callable[[Any], Any] | None]) -> Make:
         fields = ", ".join(f"{name}={value(record, name, part)}" for name, part in record.fields)
         return f"{shape}({fields})"
 
-    def value(record: Record, name: str, part: Slot | Nested) -> str:
+    def value(record: Record, name: str, part: Slot | Nested | Listed) -> str:
+        if isinstance(part, Listed):
+            return f"list{part.place}"
         absent = "None" if part.is_optional else f"absent({f'{record.shape.__name__}.{name}'!r})"
         if isinstance(part, Nested):
             return f"{literal(part.record)} if row[{part.presence}] is not None else {absent}"
@@ -157,8 +186,10 @@ def maker(record: Record, loads: Sequence[Callable[[Any], Any] | None]) -> Make:
             return f"{loaded} if {found} is not None else {absent}"
         return found if part.is_optional else f"{found} if {found} is not None else {absent}"
 
-    source = f"lambda rows: [{literal(record)} for row in rows]"
-    make: Make = eval(source, scope)
+    each = "row in rows"
+    if lists:
+        each = f"row, {', '.join(f'list{place}' for place in range(lists))} in zip(rows, *lists)"
+    make: Make = eval(f"lambda rows, lists: [{literal(record)} for {each}]", scope)
     return make
 
 

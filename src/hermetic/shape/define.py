@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import weakref
@@ -19,6 +20,7 @@ from hermetic.shape.annotation import parse, resolve
 from hermetic.shape.check import Checker, mapper_of
 from hermetic.shape.node import Node
 from hermetic.shape.openapi import core_schema
+from hermetic.shape.strategy import Facts
 
 Model = TypeVar("Model")
 Entity = TypeVar("Entity")
@@ -45,6 +47,11 @@ class ShapeOf(Generic[Entity, Shape_co]):
         if self._node is None:
             self._node = self._check()
         return self._node
+
+    @functools.cached_property
+    def facts(self) -> Facts:
+        """Return what the choice of a strategy depends on."""
+        return Facts.of(self.node)
 
     def is_ready(self, seen: frozenset[type] = frozenset()) -> bool:
         """Return whether all that the shape and the shapes inside it name exists by now."""

@@ -8,67 +8,85 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Dialect, Select
+from sqlalchemy import Dialect, Select
 from sqlalchemy.sql.cache_key import CacheKey
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import Enum
 
-from hermetic.errors import ValueMismatch, WrongStatement
+from hermetic.errors import NoExactForm, TooDeep, ValueMismatch, WrongStatement
+from hermetic.query import with_gathered_lists
+from hermetic.shape.codec import KEYS, Blocks
 from hermetic.shape.compile import compose, tables_of
-from hermetic.shape.decode import Make, Rows, maker
+from hermetic.shape.decode import Level, Make, maker
 from hermetic.shape.define import ShapeOf
 from hermetic.shape.dialects import blocks_for
-from hermetic.shape.statement import cache_key, entity_mapper, entity_of, gathered
+from hermetic.shape.statement import cache_key, entity_mapper, entity_of, limit_of
+from hermetic.shape.strategy import Choice, choose, fallback, roots_of
+from hermetic.shape.ways import finds_one
 from hermetic.shape.wire import Labels, enum_members, unwrap
 
 TABLES = "hermetic_tables"
 """The execution option under which a planned statement carries the names of its tables, for error texts."""
 
+STRATEGY = "hermetic_strategy"
+"""The execution option of a statement that names the strategy of its shape reads, in place of the rule."""
+
 Process = Callable[[Any], Any]
 Parameters = Mapping[str, Any] | Sequence[Any]
+Rows = Sequence[Sequence[Any]]
+Fetch = Callable[["Step", str, Parameters], Rows]
+"""Sends one statement and returns its rows; what stands between a plan and a driver."""
 
 
-class Plan:
-    """How one shape is read through statements of one form: the SQL, the strategy and why, and the number of
-    statements.
+class Step:
+    """One statement of a plan: its SQL, how values are bound and how its rows become shapes."""
 
-    `str(plan)` shows all of it. A plan holds no connection and no values.
-    """
-
-    def __init__(
-        self, definition: ShapeOf[Any, Any], statement: Select[Any], dialect: Dialect, key: Any, verb: str
-    ) -> None:
-        entity = entity_of(statement, verb)
-        node = definition.node
-        _check_model(definition, entity, verb)
-        composed = compose(statement, entity, node, blocks_for(dialect))
-        compiled = composed.statement.compile(dialect=dialect, cache_key=key)
+    def __init__(self, shape: str, level: Level, blocks: Blocks, key: Any) -> None:
+        compiled = level.statement.compile(dialect=blocks.dialect, cache_key=key)
         assert isinstance(compiled, SQLCompiler)  # a Select always compiles to SQL
-        self.shape: str = definition.shape.__name__
+        self.shape = shape
         self.sql: str = compiled.string
-        self.strategy: str = "correlated" if composed.collections else "flat"
-        self.statements: int = 1
-        self.reason: str = _reason(composed.collections)
-        self.tables: frozenset[str] = tables_of(composed.statement)
-        self._options = {TABLES: self.tables}
-        self._dialect = dialect
+        self.tables = tables_of(level.statement)
+        self.below = [Step(shape, each, blocks, key) for each in level.below]
+        self._blocks = blocks
+        self._level = level
         self._compiled = compiled
-        self._carriers = composed.carriers
-        self._record = composed.record
         self._make: Make | None = None
-        self._processors = _bind_processors(compiled, dialect)
+        self._processors = _bind_processors(compiled, blocks.dialect)
         self._renders_late = bool(compiled.post_compile_params or compiled.literal_execute_params)
 
-    def __str__(self) -> str:
-        return f"-- {self.shape}: {self.strategy}, {self.statements} statement: {self.reason}\n{self.sql}"
+    def __iter__(self) -> Any:
+        yield self
+        for step in self.below:
+            yield from step
 
-    def bind(self, values: CacheKey | None) -> tuple[str, Parameters]:
-        """Return the SQL text and the driver's parameters for the values of one statement."""
+    @property
+    def is_learned(self) -> bool:
+        """Return whether the types of the driver's columns are known; the first rows tell them."""
+        return self._make is not None
+
+    def learn(self, type_codes: Sequence[Any]) -> None:
+        """Prepare the decoder for columns of these DBAPI types."""
+        loads: list[Any] = []
+        dialect = self._blocks.dialect
+        for carrier, code in zip(self._level.carriers, type_codes, strict=False):
+            load = carrier.load
+            kind, travels = carrier.expression.type, unwrap(carrier.expression.type)
+            if carrier.use_processor and isinstance(travels, Enum):
+                load = Labels(enum_members(travels)).__getitem__
+            elif carrier.use_processor:
+                load = kind.dialect_impl(dialect).result_processor(dialect, code)
+            loads.append(load)
+        self._make = maker(self._level.record, loads, len(self.below))
+
+    def bind(self, values: CacheKey | None, given: Mapping[str, Any] | None = None) -> tuple[str, Parameters]:
+        """Return the SQL text and the driver's parameters for the values of one statement, and for those `given`."""
         compiled, sql, processors = self._compiled, self.sql, self._processors
         order: Sequence[str] | None = compiled.positiontup
-        given, extracted = (values.params, values.bindparams) if values is not None else (None, None)
+        params, extracted = (values.params, values.bindparams) if values is not None else (None, None)
         # names are escaped last: what comes between looks parameters up by their own names
-        named: Mapping[str, Any] = compiled.construct_params(given, extracted, escape_names=False)
+        params = {**(params or {}), **given} if given else params
+        named: Mapping[str, Any] = compiled.construct_params(params, extracted, escape_names=False)
         if self._renders_late:
             state = compiled.construct_expanded_state(named, escape_names=False)
             sql, named, order = state.statement, state.parameters, state.positiontup
@@ -79,41 +97,104 @@ class Plan:
         escaped = compiled.escaped_bind_names
         return sql, {escaped.get(name, name): value for name, value in processed.items()} if escaped else processed
 
-    def run(self, connection: Connection, sql: str, parameters: Parameters) -> list[Any]:
-        """Return the shapes of all rows.
-
-        Raises:
-            ValueMismatch: a value does not fit its field.
-        Statements: 1 SELECT.
-        """
-        result = connection.exec_driver_sql(sql, parameters, self._options)
-        if self._make is None:
-            cursor: Any = result.cursor  # open: a SELECT returns rows
-            self._make = self._maker([column[1] for column in cursor.description])
-        rows: Rows = result.all()
-        return self.decode(rows)
-
-    def decode(self, rows: Rows) -> list[Any]:
-        """Return the shapes of `rows`."""
+    def made(self, rows: Rows, fetch: Fetch, values: CacheKey | None) -> list[Any]:
+        """Return the shapes of `rows`, after the levels below were fetched."""
+        lists = [step.lists(rows, fetch, values) for step in self.below]
         assert self._make is not None
         try:
-            return self._make(rows)
+            return self._make(rows, lists)
         except ValueMismatch:
             raise
         except (msgspec.DecodeError, ValueError) as error:  # of msgspec, or of a text that is no date
             raise ValueMismatch(self.shape, str(error)) from error
 
-    def _maker(self, type_codes: Sequence[Any]) -> Make:
-        loads = []
-        for carrier, code in zip(self._carriers, type_codes, strict=False):
-            load = carrier.load
-            kind, travels = carrier.expression.type, unwrap(carrier.expression.type)
-            if carrier.use_processor and isinstance(travels, Enum):
-                load = Labels(enum_members(travels)).__getitem__
-            elif carrier.use_processor:
-                load = kind.dialect_impl(self._dialect).result_processor(self._dialect, code)
-            loads.append(load)
-        return maker(self._record, loads)
+    def lists(self, parents: Rows, fetch: Fetch, values: CacheKey | None) -> list[list[Any]]:
+        """Return the children of each of the rows above."""
+        keys = self._level.keys
+        found_by = self._blocks.key_values([[row[key] for key in keys] for row in parents], len(keys))
+        rows = fetch(self, *self.bind(values, found_by))
+        found: list[list[Any]] = [[] for _ in parents]
+        position = self._level.position
+        for row, child in zip(rows, self.made(rows, fetch, values), strict=True):
+            found[row[position] - 1].append(child)
+        return found
+
+
+class Plan:
+    """How one shape is read through statements of one form: the SQL, the strategy and why, and the number of
+    statements.
+
+    `str(plan)` shows all of it. A plan holds no connection and no values.
+
+    Attributes:
+        sql: of the statement that finds the roots; with `per_level` the others follow in `str(plan)`.
+        strategy: `flat`, `correlated`, `set_based` or `per_level`.
+        reason: why that one.
+        statements: how many are sent, for any number of roots.
+        advice: the `CREATE INDEX` for each foreign key that the read follows and that the model gives no index.
+    """
+
+    def __init__(
+        self, definition: ShapeOf[Any, Any], statement: Select[Any], blocks: Blocks, key: Any, choice: Choice
+    ) -> None:
+        entity = entity_of(statement, "plan")
+        level = compose(statement, entity, definition.node, blocks, choice.strategy)
+        self.shape: str = definition.shape.__name__
+        self.root = Step(self.shape, level, blocks, key)
+        self.sql: str = self.root.sql
+        self.strategy: str = choice.strategy
+        self.reason: str = choice.reason
+        self.statements: int = sum(1 for _ in self.root)
+        self.advice: tuple[str, ...] = definition.facts.unindexed
+        self.tables: frozenset[str] = frozenset().union(*(step.tables for step in self.root))
+
+    def __str__(self) -> str:
+        counted = "1 statement" if self.statements == 1 else f"{self.statements} statements in one snapshot"
+        lines = [f"-- {self.shape}: {self.strategy}, {counted}: {self.reason}"]
+        lines += [f"-- a foreign key has no index: {line}" for line in self.advice]
+        return "\n".join([*lines, ";\n".join(step.sql for step in self.root)])
+
+    def run(self, fetch: Fetch, values: CacheKey | None) -> list[Any]:
+        """Return the shapes that the values of a statement choose.
+
+        Raises:
+            ValueMismatch: a value does not fit its field.
+        Statements: as many as `statements` says.
+        """
+        rows = fetch(self.root, *self.root.bind(values))
+        return self.root.made(rows, fetch, values)
+
+
+class Form:
+    """One shape read through statements that differ in values only, and its plans by strategy."""
+
+    def __init__(self, definition: ShapeOf[Any, Any], statement: Select[Any], blocks: Blocks, verb: str) -> None:
+        entity = entity_of(statement, verb)
+        _check_model(definition, entity, verb)
+        self.definition = definition
+        self.finds_one = finds_one(statement, entity)
+        self._blocks = blocks
+        self._choices: dict[tuple[Any, int | None], Choice] = {}
+        self._plans: dict[Choice, Plan] = {}
+
+    def plan(self, statement: Select[Any], key: CacheKey | None, most: int | None) -> Plan:
+        """Return the plan for a statement of this form that finds at most `most` roots."""
+        wanted = statement.get_execution_options().get(STRATEGY)
+        place = (wanted, 1 if self.finds_one else roots_of(most))
+        choice = self._choices.get(place)
+        if choice is None:
+            choice = self._choices[place] = choose(self.definition.facts, self._blocks.dialect.name, place[1], wanted)
+        plan = self._plans.get(choice)
+        return plan or self._plans.setdefault(choice, self._made(statement, key, choice, is_rule=wanted is None))
+
+    def _made(self, statement: Select[Any], key: CacheKey | None, choice: Choice, *, is_rule: bool) -> Plan:
+        try:
+            return Plan(self.definition, statement, self._blocks, key, choice)
+        except (NoExactForm, TooDeep) as error:
+            instead = fallback(error, self.definition.facts) if is_rule else None
+            if instead is None:
+                raise
+            return Plan(self.definition, statement, self._blocks, key, instead)
 
 
 class Plans:
@@ -122,28 +203,34 @@ class Plans:
     def __init__(self, dialect: Dialect, size: int = 1000) -> None:
         self._dialect = dialect
         self._size = size
-        self._plans: OrderedDict[Any, Plan] = OrderedDict()
+        self._forms: OrderedDict[Any, Form] = OrderedDict()
         self._lock = threading.Lock()
 
     def plan(self, definition: ShapeOf[Any, Any], statement: Any, verb: str) -> tuple[Plan, CacheKey | None]:
-        """Return the plan for `statement` and the values it carries; a statement of a known form compiles nothing."""
-        if isinstance(statement, Select):
-            statement = gathered(statement, self._dialect)
+        """Return the plan for `statement` and the values it carries; a statement of a known form compiles nothing.
+
+        Raises:
+            WrongStatement: the shape cannot be read from the statement, or not with the strategy it asks for.
+        """
         key = cache_key(statement) if isinstance(statement, Select) else None
-        if key is None:
-            return Plan(definition, statement, self._dialect, None, verb), None
-        place = (definition, key.key)
-        plan = self._plans.get(place)
-        made = plan or Plan(definition, statement, self._dialect, key, verb)
-        with self._lock:  # another thread may have forgotten it since
-            plan = self._plans.setdefault(place, made)
-            self._plans.move_to_end(place)
-            if len(self._plans) > self._size:
-                self._plans.popitem(last=False)
+        if key is not None:
+            short = with_gathered_lists(statement, key.bindparams, self._dialect)
+            key, statement = (key, statement) if short is statement else (cache_key(short), short)
+        place = (definition, key.key) if key is not None else None
+        form = self._forms.get(place) if place is not None else None
+        if form is None:
+            form = Form(definition, statement, blocks_for(self._dialect), verb)
+        plan = form.plan(statement, key, limit_of(statement))
+        if place is not None:
+            with self._lock:  # another thread may have made or forgotten it since
+                self._forms.setdefault(place, form)
+                self._forms.move_to_end(place)
+                if len(self._forms) > self._size:
+                    self._forms.popitem(last=False)
         return plan, key
 
     def __len__(self) -> int:
-        return len(self._plans)
+        return len(self._forms)
 
 
 def _check_model(definition: ShapeOf[Any, Any], entity: Any, verb: str) -> None:
@@ -157,18 +244,12 @@ def _check_model(definition: ShapeOf[Any, Any], entity: Any, verb: str) -> None:
         )
 
 
-def _reason(collections: int) -> str:
-    if not collections:
-        return "no collection: plain columns in the driver's own types"
-    counted = "1 collection" if collections == 1 else f"{collections} collections"
-    return f"{counted} at the root: one correlated JSON column each"
-
-
 def _bind_processors(compiled: SQLCompiler, dialect: Dialect) -> dict[str, Process]:
     found: dict[str, Process] = {}
     for parameter, name in compiled.bind_names.items():
         process = parameter.type.dialect_impl(dialect).bind_processor(dialect)
-        if process is not None and not parameter.expanding:
+        # keys come from the driver and go back as they are
+        if process is not None and not parameter.expanding and not name.startswith(KEYS):
             found[name] = process
     return found
 

@@ -1,17 +1,18 @@
 """What a shape needs to know of a caller's `Select`: the one place that reads SQLAlchemy beyond its public names.
 
 Some facts of a `Select` have no public accessor in SQLAlchemy 2.1: its cache key, whether it is grouped or distinct,
-its limit and its order; nor have the variants of a column type. The dogpile caching example of SQLAlchemy's own
-documentation reads the first one the same way.
-`tests/unit/test_statement.py` fails when a release changes any of them.
+its limit, its order and its options; nor have the variants of a column type. The dogpile caching example of
+SQLAlchemy's own documentation reads the first one the same way. `tests/unit/test_statement.py` fails when a release
+changes any of them.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Dialect, Executable, Select, inspect
+from sqlalchemy import BindParameter, ColumnElement, Dialect, Executable, Select, inspect
 from sqlalchemy.orm import Mapper, QueryableAttribute
+from sqlalchemy.orm.interfaces import CriteriaOption
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.cache_key import CacheKey
 from sqlalchemy.types import TypeEngine
@@ -76,6 +77,19 @@ def with_named_order(statement: Select[Any], entity: Any) -> Select[Any]:
 def has_limit(statement: Select[Any]) -> bool:
     """Return whether the statement states how many rows it returns at most."""
     return statement._has_row_limiting_clause  # pyright: ignore[reportPrivateUsage]
+
+
+def limit_of(statement: Select[Any]) -> int | None:
+    """Return the number of the LIMIT, or None where there is none or it is more than a number."""
+    clause = statement._limit_clause  # pyright: ignore[reportPrivateUsage]
+    value = clause.effective_value if isinstance(clause, BindParameter) else None
+    return value if isinstance(value, int) else None
+
+
+def criteria_of(statement: Select[Any]) -> tuple[CriteriaOption, ...]:
+    """Return the options that filter every read of a class, such as `with_loader_criteria`."""
+    options = statement._with_options  # pyright: ignore[reportPrivateUsage]
+    return tuple(option for option in options if isinstance(option, CriteriaOption))
 
 
 def entity_of(statement: Any, verb: str) -> Any:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, MetaData, Select
+from sqlalchemy import URL, Engine, MetaData, Select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
 from hermetic._lift import cross
-from hermetic.engine import AsyncReader, Pool, Reader, make_async_engine, make_engine
+from hermetic.engine import AsyncReader, Pool, Reader, fetching, make_async_engine, make_engine
 from hermetic.errors import EntityOutsideUnit
 from hermetic.observe import Recorder, Statement
-from hermetic.shape import Plans, gathered
+from hermetic.shape import Fetch, Plan, Plans, gathered
 from hermetic.work.unit import AsyncUnitOfWork, UnitOfWork
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+_SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
 class Autocommit:
@@ -27,10 +30,17 @@ class Autocommit:
     def __init__(self, engine: Engine) -> None:
         self.plans = Plans(engine.dialect)
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._snapshot = engine if engine.dialect.name == "sqlite" else engine.execution_options(**_SNAPSHOT)
 
-    def connection(self, tables: frozenset[str]) -> AbstractContextManager[Connection]:
-        """Return a connection of its own for one read."""
-        return self._engine.connect()
+    @contextmanager
+    def fetching(self, plan: Plan) -> Generator[Fetch]:
+        """Yield what fetches on a connection of its own; several statements share one read-only transaction."""
+        if plan.statements == 1:
+            with self._engine.connect() as connection:
+                yield fetching(connection)
+        else:
+            with self._snapshot.begin() as connection:
+                yield fetching(connection)
 
     def selected(self, statement: Select[Any], verb: str) -> list[Any]:
         """Return the values or rows that the statement selects."""

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapper, Session
 
 from hermetic._lift import cross
-from hermetic.engine import AsyncReader, Reader
-from hermetic.errors import UnitClosed
+from hermetic.engine import AsyncReader, Reader, fetching
+from hermetic.errors import UnitClosed, WrongStatement
 from hermetic.guard import AsyncGuardedSession, GuardedSession, caller
-from hermetic.shape import Plans, tables_of
+from hermetic.shape import Fetch, Plan, Plans, tables_of
 
 _SESSION: dict[str, Any] = {
     "autoflush": False,  # a read never sends half-built objects; reads of the same tables flush, at the verb
@@ -69,11 +69,18 @@ class Transaction:
 
     # a reader's source
 
-    def connection(self, tables: frozenset[str]) -> AbstractContextManager[Connection]:
-        """Return the transaction's connection, after the pending changes to `tables` were sent."""
+    def fetching(self, plan: Plan) -> AbstractContextManager[Fetch]:
+        """Return what fetches inside the transaction, after the pending changes to the plan's tables were sent.
+
+        Raises:
+            WrongStatement: the plan has several statements, and each of this transaction has its own snapshot.
+        """
         session = self.session
-        _flush_before(session, tables)
-        return nullcontext(session.connection())
+        _flush_before(session, plan.tables)
+        connection = session.connection()
+        if plan.statements > 1:
+            _check_snapshot(connection, plan)
+        return nullcontext(fetching(connection))
 
     def selected(self, statement: Select[Any], verb: str) -> list[Any]:
         """Return the values, rows or entities that the statement selects."""
@@ -234,6 +241,16 @@ def _tables_behind(mapper: Mapper[Any], names: Iterable[str]) -> frozenset[str]:
     """Return the tables that a load of an entity, and of its relationships in `names`, reads."""
     loaded = [mapper, *(mapper.relationships[name].mapper for name in names if name in mapper.relationships)]
     return frozenset(table.fullname for each in loaded for table in each.tables if isinstance(table, Table))
+
+
+def _check_snapshot(connection: Connection, plan: Plan) -> None:
+    level = connection.get_execution_options().get("isolation_level") or connection.default_isolation_level
+    if level not in ("REPEATABLE READ", "SERIALIZABLE"):
+        raise WrongStatement(
+            "a unit of work",
+            f"{plan.shape} takes {plan.statements} statements ({plan.reason}), and in {level} each sees other rows",
+            "read it on the Database, outside the unit, where all of them share one snapshot",
+        )
 
 
 def _changed_tables(session: Session) -> set[str]:

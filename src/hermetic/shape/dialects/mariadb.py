@@ -9,6 +9,7 @@ sends these statements looks at the warnings (`hermetic.engine`). Source: MariaD
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,12 +19,15 @@ from sqlalchemy import (
     Double,
     Integer,
     Numeric,
+    Select,
     String,
+    bindparam,
     case,
     cast,
     func,
     literal,
     literal_column,
+    tuple_,
     type_coerce,
 )
 from sqlalchemy.dialects import mysql
@@ -44,8 +48,8 @@ from sqlalchemy.types import (
 
 from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
-from hermetic.shape.codec import BYTES, Carrier, Load, Rows, travelling
-from hermetic.shape.wire import HasCodec, enum_values, loaded, wire_of
+from hermetic.shape.codec import BYTES, KEYS, Carrier, Load, Rows, travelling
+from hermetic.shape.wire import HasCodec, enum_values, loaded, unwrap, wire_of
 
 _MIDNIGHT = datetime.datetime(1, 1, 1)  # noqa: DTZ001  # only its time of day is used, which has no zone
 _AS_IT_IS = (Integer, Numeric, Float, ExactDecimal, DateTime, Date, Time, mysql.YEAR)
@@ -86,6 +90,7 @@ class MariaDB:
 
     # measured on 10.11: 63 selects inside one another; a collection is one of them, and counts two
     max_nesting: int | None = 62
+    nests_cte = False  # 10.11 does not see the CTEs around it
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -155,6 +160,40 @@ class MariaDB:
             listed = Limited(listed, literal(rows.limit, Integer()))
         # json_array() and not '[]', which would become a text inside the document
         return rows.select(child, func.coalesce(listed, func.json_array())).scalar_subquery()
+
+    def grouped(
+        self,
+        source: Select[Any],
+        keys: Sequence[ColumnElement[Any]],
+        item: ColumnElement[Any],
+        order_by: Sequence[ColumnElement[Any]],
+    ) -> Select[Any]:
+        """Return the JSON array `j` of the items of each key."""
+        listed = func.json_arrayagg(item).aggregate_order_by(*order_by).label("j")
+        return source.with_only_columns(*keys, listed, maintain_column_froms=True).group_by(*keys)
+
+    def filled(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return a grouped column, empty where it is NULL."""
+        return func.coalesce(json, func.json_array())
+
+    def among(self, columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnElement[bool]:
+        """Return the condition that the columns equal a row of `keys`."""
+        return (tuple_(*columns) if len(columns) > 1 else columns[0]).in_(keys)
+
+    def keys(self, kinds: Sequence[TypeEngine[Any]]) -> Any:
+        """Return the rows of a JSON parameter: an array of arrays of whole numbers."""
+        for kind in kinds:
+            if not isinstance(unwrap(kind), Integer):
+                # a text would have to be compared in the collation of its column, which only the server knows
+                raise NoExactForm("a key", repr(kind), "MariaDB")
+        names = [f"k{number}" for number in range(len(kinds))]
+        columns = ", ".join(f"{name} BIGINT PATH '$[{number}]'" for number, name in enumerate(names))
+        listed: ColumnElement[Any] = literal_column(f"'$[*]' COLUMNS (n FOR ORDINALITY, {columns})")
+        return func.json_table(bindparam(f"{KEYS}0", type_=String()), listed).table_valued("n", *names)
+
+    def key_values(self, rows: Sequence[Sequence[Any]], width: int) -> dict[str, Any]:
+        """Return the JSON parameter."""
+        return {f"{KEYS}0": msgspec.json.encode([list(row) for row in rows]).decode()}
 
     def text(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return a JSON value as text; MariaDB's JSON is text."""

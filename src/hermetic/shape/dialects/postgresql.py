@@ -7,7 +7,7 @@ TimeZone, DateStyle, IntervalStyle, bytea_output and extra_float_digits.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,9 +15,12 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Dialect,
+    Select,
     Text,
     UnaryExpression,
     and_,
+    any_,
+    bindparam,
     case,
     cast,
     extract,
@@ -25,6 +28,7 @@ from sqlalchemy import (
     inspect,
     literal_column,
     select,
+    tuple_,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.operators import custom_op
@@ -48,7 +52,8 @@ from sqlalchemy.types import (
 from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
 from hermetic.shape.annotation import parse
-from hermetic.shape.codec import BYTES, Carrier, Load, Rows, travelling
+from hermetic.shape.codec import BYTES, KEYS, Carrier, Load, Rows, travelling
+from hermetic.shape.ways import bare, ordered_as
 from hermetic.shape.wire import MULTIRANGES, NETWORK, RANGES, HasCodec, enum_values, loaded, time_of, wire_of
 
 _MAX_ARGUMENTS = 100  # of any function: FUNC_MAX_ARGS in PostgreSQL's pg_config_manual.h
@@ -64,6 +69,7 @@ class PostgreSQL:
     """The building blocks of PostgreSQL 14 and later."""
 
     max_nesting: int | None = None
+    nests_cte = True
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -175,18 +181,46 @@ class PostgreSQL:
         if rows.limit is None:
             listed = func.json_agg(rows.item(child)).aggregate_order_by(*rows.order_by(child))
             return rows.select(child, func.coalesce(listed, _EMPTY)).scalar_subquery()
-        columns, order_by = inspect(child).selectable.columns, rows.order_by(child)
-        if rows.orders_by_link:
-            number = func.row_number().over(order_by=order_by).label("hermetic_n")
-            picked = rows.select(child, *columns, number).order_by(number).limit(rows.limit).subquery()
-            child = rows.alias(picked)
-            order_by = [picked.c.hermetic_n]
-        else:
-            picked = rows.select(child, *columns).order_by(*order_by).limit(rows.limit).subquery()
-            child = rows.alias(picked)
-            order_by = rows.order_by(child)
-        listed = func.json_agg(rows.item(child)).aggregate_order_by(*order_by)
+        order_by = rows.order_by(child)
+        sorts = [bare(each).label(f"hermetic_o{number}") for number, each in enumerate(order_by)]
+        chosen = rows.select(child, *inspect(child).selectable.columns, *sorts)
+        picked = chosen.order_by(*order_by).limit(rows.limit).subquery()
+        child = rows.alias(picked)
+        order = [ordered_as(each, picked.c[f"hermetic_o{number}"]) for number, each in enumerate(order_by)]
+        listed = func.json_agg(rows.item(child)).aggregate_order_by(*order)
         return select(func.coalesce(listed, _EMPTY)).select_from(child).scalar_subquery()
+
+    def grouped(
+        self,
+        source: Select[Any],
+        keys: Sequence[ColumnElement[Any]],
+        item: ColumnElement[Any],
+        order_by: Sequence[ColumnElement[Any]],
+    ) -> Select[Any]:
+        """Return the JSON array `j` of the items of each key."""
+        listed = func.json_agg(item).aggregate_order_by(*order_by).label("j")
+        return source.with_only_columns(*keys, listed, maintain_column_froms=True).group_by(*keys)
+
+    def filled(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return a grouped column, empty where it is NULL."""
+        return func.coalesce(json, _EMPTY)
+
+    def among(self, columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnElement[bool]:
+        """Return the condition that the columns equal a row of `keys`."""
+        if len(columns) > 1:
+            return tuple_(*columns).in_(keys)
+        # an array is looked up in the index, where IN (SELECT ...) joins, and often scans, the whole table
+        return columns[0] == any_(func.array(keys.scalar_subquery()))
+
+    def keys(self, kinds: Sequence[TypeEngine[Any]]) -> Any:
+        """Return the rows of array parameters, one for each key column."""
+        arrays = [bindparam(f"{KEYS}{number}", type_=ARRAY(kind)) for number, kind in enumerate(kinds)]
+        names = [f"k{number}" for number in range(len(kinds))]
+        return func.unnest(*arrays).table_valued(*names, with_ordinality="n").render_derived()
+
+    def key_values(self, rows: Sequence[Sequence[Any]], width: int) -> dict[str, Any]:
+        """Return the array parameters."""
+        return {f"{KEYS}{number}": [row[number] for row in rows] for number in range(width)}
 
 
 def _is_decimal(kind: TypeEngine[Any]) -> bool:

@@ -9,10 +9,25 @@ from __future__ import annotations
 import base64
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Dialect, Integer, String, case, func, literal, literal_column, select, type_coerce
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Integer,
+    Select,
+    String,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+    type_coerce,
+)
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import (
@@ -31,8 +46,9 @@ from sqlalchemy.types import (
 
 from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
-from hermetic.shape.codec import BYTES, Carrier, Rows, travelling
-from hermetic.shape.wire import HasCodec, enum_values, is_float, loaded, wire_of
+from hermetic.shape.codec import BYTES, KEYS, Carrier, Rows, travelling
+from hermetic.shape.ways import selecting
+from hermetic.shape.wire import HasCodec, enum_values, is_float, loaded, unwrap, wire_of
 
 _MAX_ARGUMENTS = 100  # of any function: SQLITE_MAX_FUNCTION_ARG is 100 or 127 by default
 _TEXT_OF_ANOTHER_KIND = "a value of another kind"  # no base64 and no number
@@ -86,6 +102,7 @@ class SQLite:
 
     # measured on 3.40: five nested collections are read, the sixth overflows the parser's stack of 100
     max_nesting: int | None = 10
+    nests_cte = False
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -165,6 +182,45 @@ class SQLite:
         )
         # json() again: a derived table loses the mark that its text is JSON
         return select(func.json_group_array(func.json(chosen.c.j))).scalar_subquery()
+
+    def grouped(
+        self,
+        source: Select[Any],
+        keys: Sequence[ColumnElement[Any]],
+        item: ColumnElement[Any],
+        order_by: Sequence[ColumnElement[Any]],
+    ) -> Select[Any]:
+        """Return the JSON array `j` of the items of each key; before 3.44 an aggregate takes rows as they come."""
+        chosen = source.with_only_columns(*keys, item.label("j"), maintain_column_froms=True)
+        rows = chosen.order_by(*keys, *order_by).subquery()
+        names: list[Any] = [rows.c[f"k{number}"] for number in range(len(keys))]
+        listed = [*names, func.json_group_array(func.json(rows.c.j)).label("j")]
+        return selecting(listed).group_by(*names)
+
+    def filled(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return a grouped column, empty where it is NULL; json() again, as the column lost the mark."""
+        return func.json(func.coalesce(json, literal_column("'[]'")))
+
+    def among(self, columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnElement[bool]:
+        """Return the condition that the columns equal a row of `keys`."""
+        return (tuple_(*columns) if len(columns) > 1 else columns[0]).in_(keys)
+
+    def keys(self, kinds: Sequence[TypeEngine[Any]]) -> Any:
+        """Return the rows of a JSON parameter: an array of keys, or of arrays where a key has several columns."""
+        for kind in kinds:
+            if isinstance(unwrap(kind), (*BYTES, Float, Numeric)):
+                raise NoExactForm("a key", repr(kind), "SQLite")
+        each = func.json_each(bindparam(f"{KEYS}0", type_=String())).table_valued("key", "value", joins_implicitly=True)
+        values: list[ColumnElement[Any]] = [each.c.value]
+        if len(kinds) > 1:
+            values = [func.json_extract(each.c.value, literal_column(f"'$[{n}]'")) for n in range(len(kinds))]
+        columns = [value.label(f"k{number}") for number, value in enumerate(values)]
+        return select((each.c.key + literal_column("1")).label("n"), *columns).subquery()
+
+    def key_values(self, rows: Sequence[Sequence[Any]], width: int) -> dict[str, Any]:
+        """Return the JSON parameter."""
+        keys = [list(row) for row in rows] if width > 1 else [row[0] for row in rows]
+        return {f"{KEYS}0": msgspec.json.encode(keys).decode()}
 
     def text(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return a JSON value as text; SQLite's JSON is text."""

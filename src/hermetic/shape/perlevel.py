@@ -1,0 +1,52 @@
+"""Strategy M: one statement for each level, its rows found by the keys of the level above and put together in Python.
+
+All columns travel on the driver's own path, so every type is exact. The keys are one parameter, so that a statement
+has one text for any number of parents; each child row carries the position of its parent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import aliased
+
+from hermetic.shape.codec import Blocks, Carrier
+from hermetic.shape.decode import Level, Listed
+from hermetic.shape.node import Children
+from hermetic.shape.row import Row
+from hermetic.shape.ways import Found, Way, selecting
+
+
+class KeyedRow(Row):
+    """Collects the columns of one level, and the levels below it."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        super().__init__(blocks)
+        self.below: list[Level] = []
+
+    def children(self, part: Children, entity: Any) -> Listed:
+        """Return the field that the level below fills."""
+        way = Way(entity, part.relationship, aliased(part.node.mapper))
+        anchor = way.anchor()
+        assert anchor is not None  # `is_anchored` holds for the shape, or another strategy is chosen
+        parents = self.blocks.keys([column.type for column in anchor.parent])
+        on = [side == parents.c[f"k{number}"] for number, side in enumerate(anchor.child)]
+        conditions = [*on, *anchor.rest, *way.filter(part.where)]
+        found = Found(way, part, [parents.c.n], conditions, lambda statement: statement.subquery())
+        row = KeyedRow(self.blocks)
+        position = row.add(Carrier(found.sides[0]))
+        child = aliased(part.node.mapper, found.source)
+        record = row.record(part.node, child)
+        chosen = row.joined(selecting(carrier.expression for carrier in row.carriers).select_from(child))
+        keys = tuple(self.add(Carrier(column)) for column in anchor.parent)
+        self.below.append(
+            Level(
+                chosen.order_by(found.sides[0], *found.order),
+                record,
+                row.carriers,
+                row.below,
+                keys,
+                position,
+            )
+        )
+        return Listed(len(self.below) - 1)

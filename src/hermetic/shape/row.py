@@ -1,0 +1,80 @@
+"""The row of one statement: native columns, LEFT JOINs over to-one, and a column or a level for each collection."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import aliased
+
+from hermetic.shape.codec import Blocks, Carrier
+from hermetic.shape.decode import Listed, Nested, Record, Slot
+from hermetic.shape.node import Children, Hop, Leaf, Node, One, Tally
+from hermetic.shape.ways import Way, key_of
+
+
+class Row(ABC):
+    """Collects what a statement must select for a node; a strategy says how collections travel."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self.blocks = blocks
+        self.carriers: list[Carrier] = []
+        self.joins: list[tuple[Any, str, Any]] = []
+        self._joined: dict[tuple[int, str], Any] = {}
+
+    @abstractmethod
+    def children(self, part: Children, entity: Any) -> Slot | Listed:
+        """Return the field of a collection of `entity`."""
+
+    def tally(self, part: Tally, entity: Any) -> Slot:
+        """Return the field of a number of children."""
+        return Slot(self.add(Carrier(counted(part, entity))))
+
+    def record(self, node: Node, entity: Any) -> Record:
+        """Return the layout of `node` over the columns of `entity`, which are added to the row."""
+        fields: list[tuple[str, Slot | Nested | Listed]] = []
+        for part in node.parts:
+            match part:
+                case Leaf():
+                    column = getattr(self.join(entity, part.hops), part.attribute)
+                    index = self.add(self.blocks.native(column, part.type, part.annotation))
+                    fields.append((part.name, Slot(index, part.is_optional)))
+                case One():
+                    target = self.join(entity, part.hops)
+                    presence = self.add(Carrier(key_of(target)[0]))
+                    fields.append((part.name, Nested(presence, part.is_optional, self.record(part.node, target))))
+                case Children():
+                    fields.append((part.name, self.children(part, entity)))
+                case Tally():
+                    fields.append((part.name, self.tally(part, entity)))
+        return Record(node.shape, tuple(fields))
+
+    def add(self, carrier: Carrier) -> int:
+        """Add a column and return its index."""
+        self.carriers.append(carrier)
+        return len(self.carriers) - 1
+
+    def join(self, entity: Any, hops: tuple[Hop, ...]) -> Any:
+        """Return what the hops lead to; each way is joined once."""
+        for hop in hops:
+            place = (id(entity), hop.key)
+            if place not in self._joined:
+                self._joined[place] = aliased(hop.target)
+                self.joins.append((entity, hop.key, self._joined[place]))
+            entity = self._joined[place]
+        return entity
+
+    def joined(self, statement: Select[Any]) -> Select[Any]:
+        """Return the statement with the LEFT JOINs of this row."""
+        for parent, key, child in self.joins:
+            statement = statement.outerjoin(getattr(parent, key).of_type(child))
+        return statement
+
+
+def counted(part: Tally, entity: Any) -> Any:
+    """Return the number of children of each `entity`, as a correlated subquery."""
+    child = aliased(part.target)
+    way = Way(entity, part.relationship, child)
+    statement = select(func.count()).select_from(child).where(*way.where(part.where))
+    return statement.correlate(entity).scalar_subquery()
