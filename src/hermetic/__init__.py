@@ -6,6 +6,7 @@
 from hermetic.engine import Pool
 from hermetic.errors import (
     CannotConnect,
+    CannotLoad,
     EntityOutsideUnit,
     HermeticError,
     MissingPackage,
@@ -41,6 +42,7 @@ __all__ = [
     "AsyncUnitOfWork",
     "Base",
     "CannotConnect",
+    "CannotLoad",
     "Codec",
     "Database",
     "EntityOutsideUnit",

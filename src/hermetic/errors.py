@@ -270,6 +270,19 @@ class NotLoaded(HermeticError, exc.InvalidRequestError):
 
 
 @dataclass(eq=False)
+class CannotLoad(HermeticError, exc.InvalidRequestError):
+    """Raised by `load` when an entity is not stored in its unit of work, or a path is none of the entity's."""
+
+    subject: str
+    reason: str
+    remedy: str
+    code = "cannot-load"
+    what = "{e.subject} cannot be loaded"
+    why = "{e.reason}"
+    fix = "{e.remedy}"
+
+
+@dataclass(eq=False)
 class NotTheOwner(HermeticError, exc.InvalidRequestError):
     """Raised when anything but the unit of work itself tries to end its transaction."""
 

@@ -45,6 +45,7 @@ def test_a_lazy_collection_is_refused_before_anything_is_sent(filled: Database) 
     assert statements == []
     assert refused.value.attribute == "User.addresses"
     assert "select(User).options(selectinload(User.addresses))" in str(refused.value)
+    assert "or fill the entities that are here: uow.load(entities, User.addresses)" in str(refused.value)
     refused.match(LOADED_HERE)
 
 
@@ -134,7 +135,7 @@ def test_async_attribute_access_is_refused_and_never_a_missing_greenlet(async_ur
             with db.recorded() as statements:
                 with pytest.raises(NotLoaded, match=r"it was loaded at tests/db/test_guard\.py:\d+ in main"):
                     _ = user.addresses
-                with pytest.raises(NotLoaded, match=r"await uow.refresh\(entity, \['bio'\]\)"):
+                with pytest.raises(NotLoaded, match=r"await uow.load\(entities, User.bio\)"):
                     _ = user.bio
                 uow.session.expire(user)
                 with pytest.raises(NotLoaded):

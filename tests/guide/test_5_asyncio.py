@@ -125,7 +125,7 @@ async def test_way_out_3_refresh_by_name(db: AsyncDatabase, owner: str) -> None:
         assert targets([hale]) == [["M31", "M42"]]
 
 
-@pytest.mark.parametrize("way", ["selectinload(Telescope.observations)", "uow.refresh(entity, ['observations'])"])
+@pytest.mark.parametrize("way", ["selectinload(Telescope.observations)", "uow.load(entities, Telescope.observations)"])
 async def test_the_refusal_holds_the_ways_out(db: AsyncDatabase, way: str) -> None:
     async with db.begin() as uow:
         hale = await uow.get_one(Telescope, HALE)

@@ -5,7 +5,7 @@ from typing import assert_type
 from models import Address, User, UserCard
 from sqlalchemy import Row, select
 
-from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Pool, Statement
+from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Pool, Statement, path
 
 
 class Users(AsyncRepository[User]):
@@ -50,6 +50,14 @@ async def use(db: AsyncDatabase) -> None:
         assert_type(await uow.get(User, 5), User | None)
         assert_type(await uow.get_one(User, 5), User)
         assert_type(await Users(uow).named("alice"), list[UserCard])
+        users = await uow.all(select(User))
+        await uow.load(users, User.addresses, path(User.addresses, Address.user), User.fullname)
+        await uow.load(users[0], path(User.addresses))
+        await Users(uow).load(users, User.addresses)
+        await uow.load(users, "addresses")  # E: a name is no attribute
+        await uow.load(users)  # E: nothing to load
+        addresses = await uow.all(select(Address))
+        await Users(uow).load(addresses, Address.user)  # E: entities of another model
         await uow.commit()  # E: leaving the block commits
     with db.recorded() as statements:
         assert_type(statements, list[Statement])

@@ -5,7 +5,7 @@ from typing import assert_type
 from models import Address, User, UserCard
 from sqlalchemy import Row, select
 
-from hermetic import Database, Pool, Repository, UnitOfWork
+from hermetic import Database, Pool, Repository, UnitOfWork, path
 
 
 class Users(Repository[User]):
@@ -50,6 +50,14 @@ def use(db: Database) -> None:
         assert_type(uow.get(User, 5), User | None)
         assert_type(uow.get_one(User, 5), User)
         assert_type(Users(uow).named("alice"), list[UserCard])
+        users = uow.all(select(User))
+        uow.load(users, User.addresses, path(User.addresses, Address.user), User.fullname)
+        uow.load(users[0], path(User.addresses))
+        Users(uow).load(users, User.addresses)
+        uow.load(users, "addresses")  # E: a name is no attribute
+        uow.load(users)  # E: nothing to load
+        addresses = uow.all(select(Address))
+        Users(uow).load(addresses, Address.user)  # E: entities of another model
         uow.commit()  # E: leaving the block commits
 
 

@@ -156,10 +156,12 @@ def _origin(state: ORMExecuteState) -> str:
     return f"it was loaded at {place}" if place else "it was added in this unit of work"
 
 
-def _refresh(session: Session, names: Iterable[str]) -> str:
-    """Return the line that loads attributes by name."""
+def _fill(session: Session, attributes: str) -> str:
+    """Return the line that loads attributes of entities that are already here."""
     awaited = "await " if isinstance(session, GuardedSession) and session.is_async else ""
-    return f"or load it by name: {awaited}uow.refresh(entity, [{', '.join(f'{name!r}' for name in names)}])"
+    if not attributes:
+        return f"or read the row again: {awaited}uow.refresh(entity)"
+    return f"or fill the entities that are here: {awaited}uow.load(entities, {attributes})"
 
 
 def _relationship(state: ORMExecuteState) -> NotLoaded:
@@ -181,7 +183,7 @@ def _relationship(state: ORMExecuteState) -> NotLoaded:
         _origin(state),
         f"read a shape: class {model}Card(Shape[{model}]): {declared.key}: {annotation}\n"
         f"{entity}\n"
-        f"{_refresh(state.session, [declared.key])}",
+        f"{_fill(state.session, attribute)}",
     )
 
 
@@ -189,11 +191,12 @@ def _columns(state: ORMExecuteState, session: GuardedSession) -> NotLoaded:
     mapper = state.bind_mapper
     names = _unloaded(mapper, state, session) if mapper is not None else []
     model = mapper.class_.__name__ if mapper is not None else "the entity"
-    attribute = ", ".join(f"{model}.{name}" for name in names) or f"a column of {model}"
+    named = ", ".join(f"{model}.{name}" for name in names)
+    attribute = named or f"a column of {model}"
     return NotLoaded(
         attribute,
         _origin(state),
-        f"read a shape that has it\n{_refresh(session, names)}\n"
+        f"read a shape that has it\n{_fill(session, named)}\n"
         f"or, if the column is deferred: select({model}).options(undefer({attribute.partition(',')[0]}))",
     )
 

@@ -3,9 +3,10 @@
 from hermetic.shape.compile import tables_of
 from hermetic.shape.define import Shape, ShapeOf, ShapeType
 from hermetic.shape.dialects.sqlite import register_functions
-from hermetic.shape.fields import count, many, path
+from hermetic.shape.fields import Path, count, many, path
 from hermetic.shape.plan import TABLES, Fetch, Parameters, Plan, Plans, Rows, Step
 from hermetic.shape.statement import entity_of, gathered, has_limit
+from hermetic.shape.ways import Way, key_of
 from hermetic.shape.wire import Codec
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Codec",
     "Fetch",
     "Parameters",
+    "Path",
     "Plan",
     "Plans",
     "Rows",
@@ -20,10 +22,12 @@ __all__ = [
     "ShapeOf",
     "ShapeType",
     "Step",
+    "Way",
     "count",
     "entity_of",
     "gathered",
     "has_limit",
+    "key_of",
     "many",
     "path",
     "register_functions",

@@ -15,7 +15,7 @@ Ordering = ColumnElement[Any] | QueryableAttribute[Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Path:
-    """A way over to-one relationships, to a column or to a nested shape."""
+    """A way over relationships, to a column or to what they lead to."""
 
     steps: tuple[QueryableAttribute[Any], ...]
     depth: int | None = None
@@ -44,15 +44,17 @@ Marker = Path | Many | Count
 
 
 def path(*steps: QueryableAttribute[Any], depth: int | None = None) -> Path:
-    """Return the marker of a field that lies behind one or more to-one relationships, or that has another name.
+    """Return a way over relationships.
 
+    As the marker of a field it goes over to-one relationships, or gives the field another name:
     `path(Address.user, User.name)` is the name of the owner; `path(User.fullname)` renames a column;
     `path(Book.author)` renames the relationship of a nested shape.
+    For `load` it goes over any: `uow.load(users, path(User.orders, Order.items))`.
 
     Args:
         steps: 1 to n mapped attributes, each of the class the one before leads to.
         depth: levels, 1 to n, that a shape which contains itself is read; deeper levels are left at the field's
-            default.
+            default. For `load`, how often the last step is followed.
     """
     return Path(steps, depth)
 

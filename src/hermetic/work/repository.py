@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy.orm import QueryableAttribute
 
 from hermetic.engine import AsyncReader, Reader
+from hermetic.shape import Path
 from hermetic.work.unit import AsyncUnitOfWork, UnitOfWork
 
 Model = TypeVar("Model")
@@ -25,6 +29,21 @@ class Repository(Reader, Generic[Model]):
         """Take a new entity, and what its cascades reach, into the unit of work; sent at the next flush."""
         self._uow.add(entity)
 
+    def load(
+        self,
+        entities: Model | Iterable[Model],
+        path: QueryableAttribute[Any] | Path,
+        /,
+        *paths: QueryableAttribute[Any] | Path,
+    ) -> None:
+        """Fill relationships and deferred columns of entities that the unit of work holds; see `UnitOfWork.load`.
+
+        Raises:
+            CannotLoad: an entity is not stored in the unit, or a path is not one of its class.
+        Statements: 1 SELECT for each relationship, 1 for all columns of a class, whatever the number of entities.
+        """
+        self._uow.load(entities, path, *paths)
+
     def delete(self, entity: Model) -> None:
         """Mark an entity as deleted; sent at the next flush.
 
@@ -42,6 +61,15 @@ class AsyncRepository(AsyncReader, Generic[Model]):
 
     def add(self, entity: Model) -> None:
         self._uow.add(entity)
+
+    async def load(
+        self,
+        entities: Model | Iterable[Model],
+        path: QueryableAttribute[Any] | Path,
+        /,
+        *paths: QueryableAttribute[Any] | Path,
+    ) -> None:
+        await self._uow.load(entities, path, *paths)
 
     async def delete(self, entity: Model) -> None:
         await self._uow.delete(entity)

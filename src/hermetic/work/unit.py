@@ -9,13 +9,15 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Select, Table, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import Mapper, QueryableAttribute, Session
 
 from hermetic._lift import cross
 from hermetic.engine import AsyncReader, Reader, fetching
 from hermetic.errors import UnitClosed, WrongStatement
 from hermetic.guard import AsyncGuardedSession, GuardedSession, caller
-from hermetic.shape import Fetch, Plan, Plans, tables_of
+from hermetic.shape import Fetch, Path, Plan, Plans, tables_of
+from hermetic.work.load import Loader, check
+from hermetic.work.steps import Steps, listed, steps_of
 
 _SESSION: dict[str, Any] = {
     "autoflush": False,  # a read never sends half-built objects; reads of the same tables flush, at the verb
@@ -103,6 +105,12 @@ class Transaction:
         _flush_before(self.session, _tables_behind(inspect(entity).mapper, names or ()))
         self.session.refresh(entity, names)
 
+    def load(self, entities: list[object], steps: Steps) -> None:
+        """Fill the attributes of the steps where they are not loaded."""
+        session = self.session
+        check(session, entities, steps)
+        Loader(session, lambda statement: _flush_before(session, tables_of(statement))).load(entities, steps)
+
 
 class UnitOfWork(Reader):
     """One transaction: commits when its block ends, rolls back when the block raises.
@@ -149,6 +157,31 @@ class UnitOfWork(Reader):
         Statements: as many INSERT, UPDATE and DELETE as the changes need.
         """
         self.session.flush()
+
+    def load(
+        self,
+        entities: object | Iterable[object],
+        path: QueryableAttribute[Any] | Path,
+        /,
+        *paths: QueryableAttribute[Any] | Path,
+    ) -> None:
+        """Fill relationships and deferred columns of entities that this unit holds, for all of them at once.
+
+        `load(users, User.addresses)` fills one relationship, `load(users, path(User.orders, Order.items), User.bio)`
+        a chain and a column. What is loaded already stays as it is; `refresh` reads it again.
+
+        Args:
+            entities: one entity, or 0 to n of one mapped hierarchy; those of a class without the attribute are left.
+            path: a mapped attribute, or several in `path(...)`, each of the class the one before leads to; with
+                `depth=n` the last one is followed n times.
+            paths: more of them; a beginning that several share is loaded once.
+        Raises:
+            CannotLoad: an entity is not stored in this unit, or a path is not one of its class.
+            UnitClosed: the unit is not open.
+        Statements: 1 SELECT for each relationship, 1 for all columns of a class, whatever the number of entities; 0
+            where all is loaded or there is no entity. What the mapping itself loads eagerly comes on top.
+        """
+        self._transaction.load(listed(entities), steps_of((path, *paths)))
 
     def refresh(self, entity: object, attributes: Iterable[str] | None = None) -> None:
         """Load the attributes of an entity again, or the named ones for the first time; its pending changes are sent
@@ -209,6 +242,16 @@ class AsyncUnitOfWork(AsyncReader):
 
     async def flush(self) -> None:
         await self.session.flush()
+
+    async def load(
+        self,
+        entities: object | Iterable[object],
+        path: QueryableAttribute[Any] | Path,
+        /,
+        *paths: QueryableAttribute[Any] | Path,
+    ) -> None:
+        # listed here, where an attribute that the caller's iterable reads is refused, and not inside the crossing
+        await cross(self._bridge, self._transaction.load, listed(entities), steps_of((path, *paths)))
 
     async def refresh(self, entity: object, attributes: Iterable[str] | None = None) -> None:
         await cross(self._bridge, self._transaction.refresh, entity, attributes)
