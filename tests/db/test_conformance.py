@@ -17,7 +17,7 @@ from hermetic.testing.conformance.__main__ import main
 
 REFUSED = {
     "postgresql": {"bytea[][]", "money", "interval in timestamp"},
-    "mariadb": {"uuid as text", "interval"},
+    "mariadb": {"interval"},
     "sqlite": set[str](),
 }
 BEYOND = "beyond Python"

@@ -142,7 +142,7 @@ class MariaDB:
             return func.replace(func.to_base64(column), literal_column("CHAR(10)"), literal_column("''"))
         if _is_single(kind):
             return _widened(column)
-        if isinstance(kind, Uuid) and not kind.as_uuid:
+        if isinstance(kind, Uuid) and not kind.as_uuid and not kind.native_uuid:
             return None
         if isinstance(kind, (String, Uuid)):
             return Utf8(column)

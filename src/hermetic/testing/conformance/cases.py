@@ -34,7 +34,7 @@ from sqlalchemy import (
     Time,
     Uuid,
 )
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.dialects.postgresql.ranges import MultiRange
 from sqlalchemy.types import TypeEngine
@@ -115,7 +115,7 @@ _DOCUMENT = Document(Decimal("1.10"), _INSTANTS[1], 2**63 - 1, b"\x00\xff")
 
 def cases_for(dialect: str) -> list[Case]:
     """Return the cases of a database by the name of its SQLAlchemy dialect; no driver is asked for what it lacks."""
-    return [*_everywhere(), *({"postgresql": _postgresql, "sqlite": _sqlite}.get(dialect, list)())]
+    return [*_everywhere(), *({"mariadb": _mariadb, "postgresql": _postgresql, "sqlite": _sqlite}.get(dialect, list)())]
 
 
 def _everywhere() -> list[Case]:
@@ -155,6 +155,28 @@ def _sqlite() -> list[Case]:
         Case("numeric in REAL", Numeric(18, 4), Decimal, [Decimal("0.1"), Decimal("123456789.1235"), Decimal("-0.5")]),
         Case("numeric in REAL, no scale", Numeric(), Decimal, [Decimal("1234567890.1234567"), Decimal("1e15")]),
         Case("text with NUL", Text(), str, ["a\x00b"]),
+    ]
+
+
+def _mariadb() -> list[Case]:
+    digits = Decimal("-12345678901234567890123456789012345.000000000000000000000000000001")
+    return [
+        Case("bit(9)", mysql.BIT(9), int, [0, 1, 385, 511]),
+        Case("set", mysql.SET("a", 'c "d" \\', "é"), set[str], [set(), {"a"}, {"a", 'c "d" \\', "é"}]),
+        Case("native enum", mysql.ENUM("on", "off", "null"), str, ["on", "null"]),
+        Case("bigint unsigned", mysql.BIGINT(unsigned=True), int, [0, 2**64 - 1]),
+        Case("year", mysql.YEAR(), int, [1901, 2155]),
+        Case("decimal(65, 30)", mysql.DECIMAL(65, 30), Decimal, [digits, Decimal("1.10")]),
+        Case("float", mysql.FLOAT(), float, [0.5, -1.25]),  # of more digits, SQLAlchemy itself reads six
+        Case("latin1 text", mysql.VARCHAR(20, charset="latin1"), str, ["", "é ÿ"]),
+        Case("text of another collation", mysql.VARCHAR(20, collation="utf8mb4_unicode_ci"), str, ["É😀"]),
+        Case("longtext", mysql.LONGTEXT(), str, _TEXTS),
+        Case("binary(4)", mysql.BINARY(4), bytes, [bytes(4), b"\x00\xff\x01 "]),
+        Case("varbinary", mysql.VARBINARY(300), bytes, [b"", bytes(range(256))]),
+        Case("uuid in char(32)", Uuid(native_uuid=False), uuid.UUID, _IDS),
+        Case("datetime(6)", mysql.DATETIME(fsp=6), datetime.datetime, [_FIRST, _NOON, _LAST]),
+        Case("time(6)", mysql.TIME(fsp=6), datetime.time, _TIMES),
+        Case("time beyond Python", mysql.TIME(fsp=6), datetime.time, [], ["'24:00:00'", "'-00:00:01'", "'838:59:59'"]),
     ]
 
 
