@@ -3,7 +3,7 @@
 `select()` decides which rows, the shape decides what of them, the unit of work decides when it is true.
 """
 
-from hermetic.engine import Pool
+from hermetic.engine import Limits, Page, Pool
 from hermetic.errors import (
     CannotConnect,
     CannotLoad,
@@ -50,6 +50,7 @@ __all__ = [
     "HermeticError",
     "InexactDecimal",
     "Json",
+    "Limits",
     "MissingPackage",
     "MissingTable",
     "ModelError",
@@ -58,6 +59,7 @@ __all__ = [
     "NotFound",
     "NotLoaded",
     "NotTheOwner",
+    "Page",
     "Plan",
     "Pool",
     "Problem",

@@ -167,6 +167,8 @@ TYPES: dict[str, tuple[Any, list[Any]]] = {
 @pytest.mark.parametrize("name", TYPES)
 def test_a_long_list_finds_the_rows_that_short_lists_find(db: Database, name: str) -> None:
     kind, values = TYPES[name]
+    if name == "float" and db.engine.dialect.name == "mariadb":
+        values = values[:-1]  # which holds no infinity
     if name == "text" and db.engine.dialect.name == "postgresql":
         values = [value for value in values if "\x00" not in value]  # which PostgreSQL cannot hold
     table = Table(f"of_{name}", MetaData(), Column("v", kind))

@@ -10,9 +10,9 @@ from sqlalchemy import ForeignKey, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hermetic import AsyncDatabase, AsyncUnitOfWork, Base, Database, UnitOfWork
+from hermetic import AsyncDatabase, AsyncUnitOfWork, Base, Database, Page, UnitOfWork
 from hermetic.web.fastapi import lifespan, reader, unit_of_work
-from shop import Address, User, UserCard
+from shop import Address, AddressLine, User, UserCard
 
 Messages = list[dict[str, Any]]
 
@@ -227,3 +227,37 @@ def test_without_fastapi_the_error_names_the_install_line(monkeypatch: pytest.Mo
     monkeypatch.delitem(sys.modules, "hermetic.web.fastapi")
     with pytest.raises(ImportError, match=r'pip install "hermetic\[fastapi\]"'):
         import hermetic.web.fastapi  # noqa: F401
+
+
+def test_a_page_is_a_body_with_its_schema(db: Database) -> None:
+    with db.begin() as uow:
+        uow.add_all([User(id=n, name=f"n{n}", addresses=[Address(email_address="é@x")]) for n in (1, 2, 3)])
+    app = FastAPI(lifespan=lifespan(db))
+
+    def users(reads: Annotated[Database, reader(db)], after: str | None = None) -> Page[UserCard]:
+        return reads.page(UserCard, select(User).order_by(User.name), after=after, limit=2)
+
+    def lines(reads: Annotated[Database, reader(db)]) -> Page[AddressLine]:
+        return reads.page(AddressLine, select(Address))
+
+    app.get("/users")(users)
+    app.get("/lines")(lines)
+    components = app.openapi()["components"]["schemas"]
+    page = components["Page_UserCard_"]
+    assert page["properties"]["items"]["items"] == {"$ref": "#/components/schemas/UserCard"}
+    assert page["properties"]["next"]["anyOf"] == [{"type": "string"}, {"type": "null"}]
+    assert components["Page_AddressLine_"]["properties"]["items"]["items"] == {
+        "$ref": "#/components/schemas/AddressLine"
+    }
+
+    async def call() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            first = (await client.get("/users")).json()
+            assert [card["name"] for card in first["items"]] == ["n1", "n2"]
+            assert (first["previous"], first["total"]) == (None, None)
+            second = (await client.get("/users", params={"after": first["next"]})).json()
+            assert [card["name"] for card in second["items"]] == ["n3"]
+            assert second["items"][0]["addresses"] == [{"email_address": "é@x", "owner": "n3"}]
+            assert second["next"] is None
+
+    asyncio.run(call())

@@ -5,7 +5,7 @@ from typing import assert_type
 from models import Address, User, UserCard
 from sqlalchemy import Row, select
 
-from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Pool, Statement, path
+from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Page, Pool, Statement, path
 
 
 class Users(AsyncRepository[User]):
@@ -34,6 +34,12 @@ async def use(db: AsyncDatabase) -> None:
     assert_type(await db.all(select(User.name)), list[str])
     assert_type(await db.all(select(User.id, User.name)), list[Row[int, str]])
     assert_type(await db.one(select(User.id, User.name)), Row[int, str])
+    assert_type(await db.page(UserCard, select(User).order_by(User.name), after=None, limit=50), Page[UserCard])
+    assert_type([card.name for card in await db.page(UserCard, select(User), total="exact")], list[str])
+    await db.page(UserCard, select(Address))  # E: wrong model
+    await db.page(UserCard, select(User), total="some")  # E: exact or estimated
+    assert_type(await db.json(UserCard, select(User), web_safe=True), bytes)
+    await db.json(UserCard, select(Address))  # E: wrong model
     assert_type(await db.count(select(User)), int)
     assert_type(await db.exists(select(User.id, User.name)), bool)
     assert_type(await db.run(register_user, "alice", "a@example.com"), int)

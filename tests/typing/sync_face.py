@@ -5,7 +5,7 @@ from typing import assert_type
 from models import Address, User, UserCard
 from sqlalchemy import Row, select
 
-from hermetic import Database, Pool, Repository, UnitOfWork, path
+from hermetic import Database, Page, Pool, Repository, UnitOfWork, path
 
 
 class Users(Repository[User]):
@@ -34,6 +34,12 @@ def use(db: Database) -> None:
     assert_type(db.all(select(User.name)), list[str])
     assert_type(db.all(select(User.id, User.name)), list[Row[int, str]])
     assert_type(db.one(select(User.id, User.name)), Row[int, str])
+    assert_type(db.page(UserCard, select(User).order_by(User.name), after=None, limit=50), Page[UserCard])
+    assert_type([card.name for card in db.page(UserCard, select(User), total="exact")], list[str])
+    db.page(UserCard, select(Address))  # E: wrong model
+    db.page(UserCard, select(User), total="some")  # E: exact or estimated
+    assert_type(db.json(UserCard, select(User), web_safe=True), bytes)
+    db.json(UserCard, select(Address))  # E: wrong model
     assert_type(db.count(select(User)), int)
     assert_type(db.exists(select(User.id, User.name)), bool)
     assert_type(db.run(register_user, "alice", "a@example.com"), int)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import JSON, Integer, Select, bindparam, desc, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from hermetic.shape.statement import cache_key, has_limit, is_distinct, is_grouped, order_of, variant, with_named_order
+from hermetic.shape.statement import (
+    cache_key,
+    has_limit,
+    is_distinct,
+    is_distinct_on,
+    is_grouped,
+    order_of,
+    variant,
+    with_named_order,
+)
 
 
 class Plain(DeclarativeBase):
@@ -39,6 +50,17 @@ def test_grouping_distinct_and_limit_are_told_apart() -> None:
     assert [is_grouped(each) for each in statements] == [False, True, True, False, False, False]
     assert [is_distinct(each) for each in statements] == [False, False, False, True, False, False]
     assert [has_limit(each) for each in statements] == [False, False, False, False, True, True]
+
+
+@pytest.mark.filterwarnings("ignore:Passing expression to")
+def test_distinct_on_is_told_in_both_its_forms() -> None:
+    forms = [
+        select(Thing).distinct(),
+        select(Thing).ext(distinct_on(Thing.name)),
+        select(Thing).distinct(Thing.name),
+        select(Thing).where(Thing.id.in_(select(Thing.id).ext(distinct_on(Thing.name)))).distinct(),
+    ]
+    assert [is_distinct_on(each) for each in forms] == [False, True, True, False]
 
 
 def test_order_is_read_and_its_names_become_columns() -> None:

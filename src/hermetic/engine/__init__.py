@@ -1,8 +1,24 @@
 """Engines, pools, connections: what stands between the verbs and the driver."""
 
 from hermetic.engine.connect import make_async_engine, make_engine
+from hermetic.engine.estimate import estimated
 from hermetic.engine.fetch import fetching
+from hermetic.engine.limits import Limits
+from hermetic.engine.page import Page
+from hermetic.engine.paging import Paging
 from hermetic.engine.pool import Pool
 from hermetic.engine.reader import AsyncReader, Reader, Source
 
-__all__ = ["AsyncReader", "Pool", "Reader", "Source", "fetching", "make_async_engine", "make_engine"]
+__all__ = [
+    "AsyncReader",
+    "Limits",
+    "Page",
+    "Paging",
+    "Pool",
+    "Reader",
+    "Source",
+    "estimated",
+    "fetching",
+    "make_async_engine",
+    "make_engine",
+]

@@ -182,7 +182,7 @@ _MARKS = ("label_reference", "grouping")
 
 
 def _check_has_place(element: Any) -> None:
-    text = getattr(element, "text", None) if getattr(element, "is_literal", False) else None
+    text = element.name if getattr(element, "is_literal", False) else None
     if isinstance(element, TextClause) or element.__visit_name__ == "textual_label_reference" or str(text).isdigit():
         raise WrongStatement(
             _VERB,

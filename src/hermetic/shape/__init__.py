@@ -4,6 +4,7 @@ from hermetic.shape.compile import tables_of
 from hermetic.shape.define import Shape, ShapeOf, ShapeType
 from hermetic.shape.dialects.sqlite import register_functions
 from hermetic.shape.fields import Path, count, many, path
+from hermetic.shape.ordered import Ordered, ordered
 from hermetic.shape.plan import TABLES, Fetch, Parameters, Plan, Plans, Rows, Step
 from hermetic.shape.statement import entity_of, gathered, has_limit
 from hermetic.shape.ways import Way, key_of
@@ -13,6 +14,7 @@ __all__ = [
     "TABLES",
     "Codec",
     "Fetch",
+    "Ordered",
     "Parameters",
     "Path",
     "Plan",
@@ -29,6 +31,7 @@ __all__ = [
     "has_limit",
     "key_of",
     "many",
+    "ordered",
     "path",
     "register_functions",
     "tables_of",

@@ -18,36 +18,41 @@ from hermetic.shape.node import Node
 from hermetic.shape.perlevel import KeyedRow
 from hermetic.shape.row import Row
 from hermetic.shape.setbased import SetBasedRow
-from hermetic.shape.statement import criteria_of, has_limit, is_distinct, with_named_order
+from hermetic.shape.statement import criteria_of, has_limit, is_distinct, order_of, with_named_order
 from hermetic.shape.strategy import Strategy
 from hermetic.shape.ways import key_of, mapper_of
 
 
-def compose(statement: Select[Any], entity: Any, node: Node, blocks: Blocks, strategy: Strategy) -> Level:
-    """Return the level that reads `node` for the rows that `statement` chooses from `entity`.
+def compose(
+    statement: Select[Any], entity: Any, node: Node, blocks: Blocks, strategy: Strategy, *, with_order: bool = False
+) -> Level:
+    """Return the level that reads `node` for the rows that `statement` chooses from `entity`; with what orders each
+    row, if so asked.
 
     Raises:
         TooDeep: the parser of the database cannot read one statement that nests so deep.
         NoExactForm: a column has no exact form inside JSON on this database.
     """
     chosen = with_named_order(statement, entity)
+    ordering = order_of(chosen) if with_order else ()
     # the key keeps distinct rows of different parents apart, the other columns keep an ORDER BY valid
     extra = [getattr(entity, each.key) for each in mapper_of(entity).column_attrs] if is_distinct(statement) else []
     if strategy == "set_based":
         if has_limit(chosen):  # a database may run the CTE twice, and must find the same rows
             chosen = chosen.order_by(*key_of(entity))
         grouped = SetBasedRow(blocks)
-        record = grouped.record(node, entity)
+        record, order = grouped.record(node, entity), grouped.ordered(ordering)
         whole = grouped.statement(chosen, extra).options(*criteria_of(statement))
-        return Level(whole, record, grouped.carriers)
+        return Level(whole, record, grouped.carriers, order=order)
     row: Row = KeyedRow(blocks) if strategy == "per_level" else CorrelatedRow(blocks)
     if not isinstance(row, KeyedRow):
         _check_nesting(node, blocks)
-    record = row.record(node, entity)
+    record, order = row.record(node, entity), row.ordered(ordering)
     expressions = [*(carrier.expression for carrier in row.carriers), *extra]
     whole = row.joined(chosen.with_only_columns(*expressions, maintain_column_froms=True))
     below = row.below if isinstance(row, KeyedRow) else []
-    return Level(whole, record, row.carriers, [_filtered(each, criteria_of(statement)) for each in below])
+    filtered = [_filtered(each, criteria_of(statement)) for each in below]
+    return Level(whole, record, row.carriers, filtered, order=order)
 
 
 def _filtered(level: Level, criteria: Sequence[CriteriaOption]) -> Level:

@@ -61,6 +61,7 @@ class Level:
     Attributes:
         keys: columns of the level above that hold the keys of the parents; none at the root.
         position: the column that holds the position of the parent, from 1.
+        order: the columns that hold what orders the rows, where that was asked for.
     """
 
     statement: Select[Any]
@@ -69,6 +70,7 @@ class Level:
     below: Sequence[Level] = ()
     keys: tuple[int, ...] = ()
     position: int = 0
+    order: tuple[int, ...] = ()
 
 
 @functools.cache

@@ -52,6 +52,7 @@ class Step:
         self._level = level
         self._compiled = compiled
         self._make: Make | None = None
+        self._loads: list[Any] = []
         self._processors = _bind_processors(compiled, blocks.dialect)
         self._renders_late = bool(compiled.post_compile_params or compiled.literal_execute_params)
 
@@ -77,6 +78,7 @@ class Step:
             elif carrier.use_processor:
                 load = kind.dialect_impl(dialect).result_processor(dialect, code)
             loads.append(load)
+        self._loads = loads
         self._make = maker(self._level.record, loads, len(self.below))
 
     def bind(self, values: CacheKey | None, given: Mapping[str, Any] | None = None) -> tuple[str, Parameters]:
@@ -108,6 +110,11 @@ class Step:
         except (msgspec.DecodeError, ValueError) as error:  # of msgspec, or of a text that is no date
             raise ValueMismatch(self.shape, str(error)) from error
 
+    def order(self, row: Sequence[Any]) -> list[Any]:
+        """Return what orders a row; of a plan that was made with it."""
+        found = [(row[index], self._loads[index]) for index in self._level.order]
+        return [value if value is None or load is None else load(value) for value, load in found]
+
     def lists(self, parents: Rows, fetch: Fetch, values: CacheKey | None) -> list[list[Any]]:
         """Return the children of each of the rows above."""
         keys = self._level.keys
@@ -135,10 +142,17 @@ class Plan:
     """
 
     def __init__(
-        self, definition: ShapeOf[Any, Any], statement: Select[Any], blocks: Blocks, key: Any, choice: Choice
+        self,
+        definition: ShapeOf[Any, Any],
+        statement: Select[Any],
+        blocks: Blocks,
+        key: Any,
+        choice: Choice,
+        *,
+        with_order: bool = False,
     ) -> None:
         entity = entity_of(statement, "plan")
-        level = compose(statement, entity, definition.node, blocks, choice.strategy)
+        level = compose(statement, entity, definition.node, blocks, choice.strategy, with_order=with_order)
         self.shape: str = definition.shape.__name__
         self.root = Step(self.shape, level, blocks, key)
         self.sql: str = self.root.sql
@@ -168,12 +182,15 @@ class Plan:
 class Form:
     """One shape read through statements that differ in values only, and its plans by strategy."""
 
-    def __init__(self, definition: ShapeOf[Any, Any], statement: Select[Any], blocks: Blocks, verb: str) -> None:
+    def __init__(
+        self, definition: ShapeOf[Any, Any], statement: Select[Any], blocks: Blocks, verb: str, *, with_order: bool
+    ) -> None:
         entity = entity_of(statement, verb)
         _check_model(definition, entity, verb)
         self.definition = definition
         self.finds_one = finds_one(statement, entity)
         self._blocks = blocks
+        self._with_order = with_order
         self._choices: dict[tuple[Any, int | None], Choice] = {}
         self._plans: dict[Choice, Plan] = {}
 
@@ -189,12 +206,15 @@ class Form:
 
     def _made(self, statement: Select[Any], key: CacheKey | None, choice: Choice, *, is_rule: bool) -> Plan:
         try:
-            return Plan(self.definition, statement, self._blocks, key, choice)
+            return self._planned(statement, key, choice)
         except (NoExactForm, TooDeep) as error:
             instead = fallback(error, self.definition.facts) if is_rule else None
             if instead is None:
                 raise
-            return Plan(self.definition, statement, self._blocks, key, instead)
+            return self._planned(statement, key, instead)
+
+    def _planned(self, statement: Select[Any], key: CacheKey | None, choice: Choice) -> Plan:
+        return Plan(self.definition, statement, self._blocks, key, choice, with_order=self._with_order)
 
 
 class Plans:
@@ -206,8 +226,12 @@ class Plans:
         self._forms: OrderedDict[Any, Form] = OrderedDict()
         self._lock = threading.Lock()
 
-    def plan(self, definition: ShapeOf[Any, Any], statement: Any, verb: str) -> tuple[Plan, CacheKey | None]:
+    def plan(
+        self, definition: ShapeOf[Any, Any], statement: Any, verb: str, *, with_order: bool = False
+    ) -> tuple[Plan, CacheKey | None]:
         """Return the plan for `statement` and the values it carries; a statement of a known form compiles nothing.
+
+        With `with_order`, each row also brings what orders it (see `Step.order`).
 
         Raises:
             WrongStatement: the shape cannot be read from the statement, or not with the strategy it asks for.
@@ -216,10 +240,10 @@ class Plans:
         if key is not None:
             short = with_gathered_lists(statement, key.bindparams, self._dialect)
             key, statement = (key, statement) if short is statement else (cache_key(short), short)
-        place = (definition, key.key) if key is not None else None
+        place = (definition, key.key, with_order) if key is not None else None
         form = self._forms.get(place) if place is not None else None
         if form is None:
-            form = Form(definition, statement, blocks_for(self._dialect), verb)
+            form = Form(definition, statement, blocks_for(self._dialect), verb, with_order=with_order)
         plan = form.plan(statement, key, limit_of(statement))
         if place is not None:
             with self._lock:  # another thread may have made or forgotten it since

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -11,7 +12,7 @@ from sqlalchemy.orm import aliased
 from hermetic.shape.codec import Blocks, Carrier
 from hermetic.shape.decode import Listed, Nested, Record, Slot
 from hermetic.shape.node import Children, Hop, Leaf, Node, One, Tally
-from hermetic.shape.ways import Way, key_of
+from hermetic.shape.ways import Way, bare, key_of
 
 
 class Row(ABC):
@@ -49,6 +50,10 @@ class Row(ABC):
                 case Tally():
                     fields.append((part.name, self.tally(part, entity)))
         return Record(node.shape, tuple(fields))
+
+    def ordered(self, clauses: Sequence[Any]) -> tuple[int, ...]:
+        """Add what an ORDER BY compares, and return its columns."""
+        return tuple(self.add(self.blocks.native(each, each.type, Any)) for each in map(bare, clauses))
 
     def add(self, carrier: Carrier) -> int:
         """Add a column and return its index."""

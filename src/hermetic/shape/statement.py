@@ -52,6 +52,14 @@ def is_distinct(statement: Select[Any]) -> bool:
     return statement._distinct  # pyright: ignore[reportPrivateUsage]
 
 
+def is_distinct_on(statement: Select[Any]) -> bool:
+    """Return whether the statement has a DISTINCT ON, which keeps one row of many."""
+    if not is_distinct(statement):
+        return False
+    as_extension = any(part.__visit_name__ == "postgresql_distinct_on" for part in statement.get_children())
+    return as_extension or bool(statement._distinct_on)  # pyright: ignore[reportPrivateUsage]
+
+
 def order_of(statement: Select[Any]) -> tuple[ColumnElement[Any], ...]:
     """Return the expressions of the ORDER BY."""
     return tuple(statement._order_by_clauses)  # pyright: ignore[reportPrivateUsage]

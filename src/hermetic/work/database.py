@@ -11,7 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
 from hermetic._lift import cross
-from hermetic.engine import AsyncReader, Pool, Reader, fetching, make_async_engine, make_engine
+from hermetic.engine import (
+    AsyncReader,
+    Limits,
+    Paging,
+    Pool,
+    Reader,
+    estimated,
+    fetching,
+    make_async_engine,
+    make_engine,
+)
 from hermetic.errors import EntityOutsideUnit
 from hermetic.observe import Recorder, Statement
 from hermetic.shape import Fetch, Plan, Plans, gathered
@@ -27,8 +37,9 @@ _SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_r
 class Autocommit:
     """The source of reads outside any transaction: a connection for each, and one round trip."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, paging: Paging) -> None:
         self.plans = Plans(engine.dialect)
+        self.paging = paging
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._snapshot = engine if engine.dialect.name == "sqlite" else engine.execution_options(**_SNAPSHOT)
 
@@ -52,6 +63,11 @@ class Autocommit:
             result = connection.execute(gathered(statement, connection.dialect))
             return list(result.all()) if len(chosen) > 1 else list(result.scalars().all())
 
+    def estimated(self, statement: Select[Any]) -> int | None:
+        """Return about how many rows the statement finds, where the server tells."""
+        with self._engine.connect() as connection:
+            return estimated(connection, statement)
+
     def entity(self, model: type[Any], key: Any) -> Any:
         """Refuse: there is no unit of work to own an entity."""
         raise EntityOutsideUnit(model.__name__, "get")
@@ -71,9 +87,16 @@ class Database(Reader):
         MissingPackage: the driver is not installed.
     """
 
-    def __init__(self, url: str | URL, *, pool: Pool | None = None) -> None:
+    def __init__(
+        self,
+        url: str | URL,
+        *,
+        pool: Pool | None = None,
+        limits: Limits | None = None,
+        page_secret: str | bytes | None = None,
+    ) -> None:
         self._engine = make_engine(url, pool or Pool.server())
-        self._autocommit = Autocommit(self._engine)
+        self._autocommit = Autocommit(self._engine, _paging(self._engine, limits, page_secret))
         self._recorder = Recorder(self._engine)
         super().__init__(self._autocommit)
 
@@ -84,7 +107,7 @@ class Database(Reader):
 
     def begin(self) -> UnitOfWork:
         """Return a unit of work: `with db.begin() as uow:` commits when the block ends and rolls back if it raises."""
-        return UnitOfWork(self._engine, self._autocommit.plans)
+        return UnitOfWork(self._engine, self._autocommit.plans, self._autocommit.paging)
 
     def run(self, use_case: Callable[Concatenate[UnitOfWork, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a use case in a unit of work of its own and return what it returns, after the commit.
@@ -121,9 +144,17 @@ class Database(Reader):
 class AsyncDatabase(AsyncReader):
     """The async twin of `Database`: the same verbs, awaited."""
 
-    def __init__(self, url: str | URL, *, pool: Pool | None = None) -> None:
+    def __init__(
+        self,
+        url: str | URL,
+        *,
+        pool: Pool | None = None,
+        limits: Limits | None = None,
+        page_secret: str | bytes | None = None,
+    ) -> None:
         self._engine = make_async_engine(url, pool or Pool.server())
-        self._autocommit = Autocommit(self._engine.sync_engine)
+        core = self._engine.sync_engine
+        self._autocommit = Autocommit(core, _paging(core, limits, page_secret))
         self._recorder = Recorder(self._engine.sync_engine)
         # the session holds no connection: only its way into the greenlet is used
         super().__init__(Reader(self._autocommit), AsyncSession(self._engine))
@@ -134,7 +165,7 @@ class AsyncDatabase(AsyncReader):
         return self._engine
 
     def begin(self) -> AsyncUnitOfWork:
-        return AsyncUnitOfWork(self._engine, self._autocommit.plans)
+        return AsyncUnitOfWork(self._engine, self._autocommit.plans, self._autocommit.paging)
 
     async def run(
         self, use_case: Callable[Concatenate[AsyncUnitOfWork, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -159,6 +190,10 @@ class AsyncDatabase(AsyncReader):
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
+
+
+def _paging(engine: Engine, limits: Limits | None, secret: str | bytes | None) -> Paging:
+    return Paging(engine.dialect, secret, (limits or Limits()).page)
 
 
 def _metadata(base: type[DeclarativeBase] | MetaData) -> MetaData:

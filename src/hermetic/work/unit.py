@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapper, QueryableAttribute, Session
 
 from hermetic._lift import cross
-from hermetic.engine import AsyncReader, Reader, fetching
+from hermetic.engine import AsyncReader, Paging, Reader, estimated, fetching
 from hermetic.errors import UnitClosed, WrongStatement
 from hermetic.guard import AsyncGuardedSession, GuardedSession, caller
 from hermetic.shape import Fetch, Path, Plan, Plans, tables_of
@@ -32,8 +32,9 @@ class Transaction:
     it.
     """
 
-    def __init__(self, session: GuardedSession, plans: Plans) -> None:
+    def __init__(self, session: GuardedSession, plans: Plans, paging: Paging) -> None:
         self.plans = plans
+        self.paging = paging
         self._session = session
         self._state = "has not begun"
         session.owner = caller()
@@ -94,6 +95,10 @@ class Transaction:
         complete = _complete(result)
         return list(complete.scalars() if is_single else complete)
 
+    def estimated(self, statement: Select[Any]) -> int | None:
+        """Return about how many rows the statement finds, where the server tells."""
+        return estimated(self.session.connection(), statement)
+
     def entity(self, model: type[Any], key: Any) -> Any:
         """Return the entity, from the identity map if it is there."""
         _flush_before(self.session, _tables_behind(inspect(model), ()))
@@ -120,8 +125,8 @@ class UnitOfWork(Reader):
     that has pending changes, and only then.
     """
 
-    def __init__(self, engine: Engine, plans: Plans) -> None:
-        self._transaction = Transaction(GuardedSession(engine, **_SESSION), plans)
+    def __init__(self, engine: Engine, plans: Plans, paging: Paging) -> None:
+        self._transaction = Transaction(GuardedSession(engine, **_SESSION), plans, paging)
         super().__init__(self._transaction)
 
     @property
@@ -213,12 +218,12 @@ class UnitOfWork(Reader):
 class AsyncUnitOfWork(AsyncReader):
     """The async twin of `UnitOfWork`: the same verbs, awaited."""
 
-    def __init__(self, engine: AsyncEngine, plans: Plans) -> None:
+    def __init__(self, engine: AsyncEngine, plans: Plans, paging: Paging) -> None:
         self._session = AsyncGuardedSession(engine, **_SESSION)
         guarded = self._session.sync_session
         assert isinstance(guarded, GuardedSession)  # AsyncGuardedSession says so
         guarded.is_async = True
-        self._transaction = Transaction(guarded, plans)
+        self._transaction = Transaction(guarded, plans, paging)
         super().__init__(Reader(self._transaction), self._session)
 
     @property
