@@ -33,7 +33,7 @@ from hermetic.errors import (
 )
 from hermetic.model import Base, ExactDecimal, InexactDecimal, Json, NaiveDateTime, lint_models
 from hermetic.observe import Statement
-from hermetic.shape import Codec, Plan, Shape, count, many, path
+from hermetic.shape import Codec, Plan, Shape, count, many, path, shape_of
 from hermetic.work import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Database, Repository, UnitOfWork
 
 __all__ = [
@@ -84,4 +84,5 @@ __all__ = [
     "lint_models",
     "many",
     "path",
+    "shape_of",
 ]

@@ -2,7 +2,7 @@
 
 from typing import assert_type
 
-from models import Address, User, UserCard
+from models import Address, AddressData, AddressDict, User, UserCard, UserData, UserDTO, UserForm, UserModel
 from sqlalchemy import Row, select
 
 from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Page, Pool, Statement, path
@@ -43,7 +43,12 @@ async def use(db: AsyncDatabase) -> None:
     assert_type(await db.count(select(User)), int)
     assert_type(await db.exists(select(User.id, User.name)), bool)
     assert_type(await db.run(register_user, "alice", "a@example.com"), int)
+    assert_type(await db.all(UserData, select(User)), list[UserDTO])
+    assert_type(await db.get(UserForm, 5), UserModel | None)
+    assert_type(await db.one(AddressData, select(Address)), AddressDict)
     await db.all(UserCard, select(Address))  # E: wrong model
+    await db.all(UserData, select(Address))  # E: wrong model
+    await db.all(UserDTO, select(User))  # E: names no model
     await db.run(register_user, "alice", 5)  # E: wrong argument
     await db.run(register_user, "alice")  # E: missing argument
     card = await db.get_one(UserCard, 5)

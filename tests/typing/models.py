@@ -1,11 +1,13 @@
 """The models and shapes of the type tests; the face of the design, as a user would write it."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
 
+from pydantic import BaseModel
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from hermetic import Base, Shape, count, many, path
+from hermetic import Base, Shape, count, many, path, shape_of
 
 
 class User(Base):
@@ -38,3 +40,22 @@ class UserCard(Shape[User]):
     addresses: list[AddressLine]
     address_count: Annotated[int, count(User.addresses)]
     newest: Annotated[list[AddressLine], many(User.addresses, order_by=Address.id.desc(), limit=3)]
+
+
+@dataclass(frozen=True)
+class UserDTO:
+    id: int
+    addresses: list["AddressDict"]
+
+
+class AddressDict(TypedDict):
+    email_address: str
+
+
+class UserModel(BaseModel):
+    name: str
+
+
+UserData = shape_of(User, UserDTO)
+AddressData = shape_of(Address, AddressDict)
+UserForm = shape_of(User, UserModel)

@@ -2,7 +2,7 @@
 
 from typing import assert_type
 
-from models import Address, User, UserCard
+from models import Address, AddressData, AddressDict, User, UserCard, UserData, UserDTO, UserForm, UserModel
 from sqlalchemy import Row, select
 
 from hermetic import Database, Page, Pool, Repository, UnitOfWork, path
@@ -43,7 +43,12 @@ def use(db: Database) -> None:
     assert_type(db.count(select(User)), int)
     assert_type(db.exists(select(User.id, User.name)), bool)
     assert_type(db.run(register_user, "alice", "a@example.com"), int)
+    assert_type(db.all(UserData, select(User)), list[UserDTO])
+    assert_type(db.get(UserForm, 5), UserModel | None)
+    assert_type(db.one(AddressData, select(Address)), AddressDict)
     db.all(UserCard, select(Address))  # E: wrong model
+    db.all(UserData, select(Address))  # E: wrong model
+    db.all(UserDTO, select(User))  # E: names no model
     db.run(register_user, "alice", 5)  # E: wrong argument
     db.run(register_user, "alice")  # E: missing argument
     card = db.get_one(UserCard, 5)

@@ -1,7 +1,7 @@
 """Shapes: what a read returns, checked against the model, compiled to one statement, decoded at C speed."""
 
 from hermetic.shape.compile import tables_of
-from hermetic.shape.define import Shape, ShapeOf, ShapeType
+from hermetic.shape.define import Shape, ShapeOf, ShapeType, shape_of
 from hermetic.shape.dialects.sqlite import register_functions
 from hermetic.shape.fields import Path, count, many, path
 from hermetic.shape.ordered import Ordered, ordered
@@ -34,5 +34,6 @@ __all__ = [
     "ordered",
     "path",
     "register_functions",
+    "shape_of",
     "tables_of",
 ]

@@ -7,7 +7,7 @@ import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ForwardRef, NewType, Union, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, NewType, NotRequired, Required, Union, get_args, get_origin
 
 import msgspec
 from sqlalchemy.orm import Mapped
@@ -21,7 +21,8 @@ _UNIONS = (Union, types.UnionType)
 class Annotation:
     """One annotation, taken apart.
 
-    `type` is what remains without None, Unset, Annotated and NewType; `item` is set for `list[item]`.
+    `type` is what remains without None, Unset, Annotated and NewType; `item` is set for `list[item]`; `may_lack` for a
+    key of a TypedDict that is not required.
     """
 
     full: Any
@@ -30,6 +31,7 @@ class Annotation:
     admits_unset: bool = False
     marker: Marker | None = None
     item: Any = None
+    may_lack: bool = False
 
     @property
     def text(self) -> str:
@@ -59,13 +61,16 @@ def list_of(item: Any) -> Any:
 
 def parse(annotation: Any) -> Annotation:
     """Return the parts of `annotation`; nothing in it may still be a string."""
-    is_optional = admits_unset = False
+    is_optional = admits_unset = may_lack = False
     marker: Marker | None = None
     kind = annotation
     while True:
         if get_origin(kind) is Annotated:
             kind, *extras = get_args(kind)
             marker = next((extra for extra in extras if isinstance(extra, (Path, Many, Count))), marker)
+        elif get_origin(kind) in (Required, NotRequired):
+            may_lack = get_origin(kind) is NotRequired
+            annotation = kind = get_args(kind)[0]
         elif isinstance(kind, NewType):
             kind = kind.__supertype__
         elif get_origin(kind) in _UNIONS:
@@ -79,7 +84,7 @@ def parse(annotation: Any) -> Annotation:
         else:
             break
     item = get_args(kind)[0] if get_origin(kind) is list else None
-    return Annotation(annotation, kind, is_optional, admits_unset, marker, item)
+    return Annotation(annotation, kind, is_optional, admits_unset, marker, item, may_lack)
 
 
 def resolve(annotation: Any, names: Mapping[str, Any], module: str) -> Any:

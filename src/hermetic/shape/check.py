@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, is_typeddict
 
 import msgspec
 from sqlalchemy import inspect as inspect_mapped
@@ -42,6 +42,7 @@ from hermetic.shape.lines import (
     way_in,
 )
 from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally
+from hermetic.shape.target import target_of
 from hermetic.shape.to_one import is_single, may_be_absent, remote_columns
 from hermetic.shape.ways import Way
 
@@ -58,7 +59,7 @@ class _Place:
 
     path: str
     mapper: Mapper[Any]
-    shape: type[msgspec.Struct]
+    shape: type[Any]
     stack: tuple[tuple[type, str], ...]
     in_collection: bool
     is_anchored: bool
@@ -74,7 +75,7 @@ class Checker:
 
     def node(
         self,
-        shape: type[msgspec.Struct],
+        shape: type[Any],
         mapper: Mapper[Any],
         path: str,
         stack: tuple[tuple[type, str], ...] = (),
@@ -88,6 +89,9 @@ class Checker:
         if not fields:
             key = key_of(mapper)
             self._add(path, "has no fields", field_line(mapper, key, key))
+        target = target_of(shape)
+        for name in target.missing() if target is not None else ():
+            self._add(path, f"{shape.__name__} must be given {name}, which no read gives", f"{name} = ...  # a default")
         parts = [part for name, annotation in fields.items() if (part := self._part(place, name, parse(annotation)))]
         return Node(shape, mapper, tuple(parts))
 
@@ -307,7 +311,7 @@ class Checker:
         if marker.depth is not None and marker.depth < 1:
             self._add(where, f"depth={marker.depth} reads nothing", end_line(name, annotation.type, marker))
             return None
-        if not self._reads(where, name, annotation.type, target, f"{{}}{ending}", annotation.marker):
+        if not self._reads(where, name, place.shape, annotation.type, target, f"{{}}{ending}", annotation.marker):
             return None
         if self._is_cut(place, where, name, annotation, annotation.type, marker):
             return None
@@ -340,7 +344,7 @@ class Checker:
             if number is not None and number < 1:
                 self._add(where, f"{word}={number} reads nothing", f"{word}=1  # or more")
                 return None
-        if not self._reads(where, name, annotation.item, target, "list[{}]", annotation.marker):
+        if not self._reads(where, name, place.shape, annotation.item, target, "list[{}]", annotation.marker):
             return None
         if self._is_cut(place, where, name, annotation, annotation.item, marker):
             return None
@@ -385,12 +389,19 @@ class Checker:
                     )
                     return
 
-    def _reads(self, where: str, name: str, shape: Any, target: Mapper[Any], form: str, marker: Marker | None) -> bool:
+    def _reads(
+        self, where: str, name: str, outer: Any, shape: Any, target: Mapper[Any], form: str, marker: Marker | None
+    ) -> bool:
         model = self._model_of(shape)
         wanted = target.class_.__name__
+        kind = target_of(shape)
         if model is not None and target.isa(inspect_mapped(model)):
             return True
-        is_what = "is not a shape" if model is None else f"is a shape of {model.__name__}"
+        if model is None and kind is not None and not (kind.is_pydantic and isinstance(outer, msgspec.StructMeta)):
+            return True  # it names no model: the relationship does
+        is_what = f"is a shape of {model.__name__}" if model is not None else "is not a shape"
+        if model is None and kind is not None:
+            is_what = "is a pydantic model, which the shape around it could not write"
         what = f"leads to {wanted}, but {type_name(shape)} {is_what}"
         self._add(where, what, child_line(name, target, form, marker))
         return False
@@ -406,9 +417,10 @@ class Checker:
             self._add(where, f"{shape.__name__} contains itself without end", end_line(name, shape, marker))
             return True
         marks_the_end = annotation.admits_unset or (annotation.item is not None and annotation.is_optional)
-        fields = {field.name: field for field in msgspec.structs.fields(place.shape)}
-        has_default = fields[name].default is not msgspec.NODEFAULT
-        if not marks_the_end or not has_default:
+        holder = target_of(place.shape)
+        has_default = annotation.may_lack or (holder is not None and name in holder.optional())
+        is_key = has_default and is_typeddict(place.shape)  # a key that is not there says it, too
+        if not has_default or not (marks_the_end or is_key):
             what = f"the level below depth {marker.depth} is not read, and this type cannot say so"
             self._add(where, what, end_line(name, shape, marker))
             return True

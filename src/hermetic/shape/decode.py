@@ -17,6 +17,7 @@ from hermetic.errors import ValueMismatch
 from hermetic.shape.annotation import list_of
 from hermetic.shape.codec import Carrier
 from hermetic.shape.node import Children, Leaf, Node, One, Part
+from hermetic.shape.target import target_of
 from hermetic.shape.wire import wire_of
 
 Rows = Sequence[Sequence[Any]]
@@ -50,7 +51,7 @@ class Nested:
 class Record:
     """A shape over the columns of one row."""
 
-    shape: type[msgspec.Struct]
+    shape: Any
     fields: tuple[tuple[str, Slot | Nested | Listed], ...]
 
 
@@ -130,8 +131,8 @@ def _maker_of_wires(node: Node) -> Callable[[Any], list[Any]]:
         return name
 
     def shape(node: Node, wire: str, depth: int) -> str:
-        fields = ", ".join(f"{part.name}={value(part, f'{wire}.{part.name}', depth)}" for part in node.parts)
-        return f"{named('shape', node.shape)}({fields})"
+        values = [(part.name, value(part, f"{wire}.{part.name}", depth)) for part in node.parts]
+        return filled(scope, node.shape, values)
 
     def value(part: Part, found: str, depth: int) -> str:
         match part:
@@ -154,6 +155,15 @@ def _maker_of_wires(node: Node) -> Callable[[Any], list[Any]]:
     return make
 
 
+def filled(scope: dict[str, Any], shape: Any, values: list[tuple[str, str]]) -> str:
+    """Return the expression that makes one shape of the expressions of its fields; what it names goes into `scope`."""
+    target = target_of(shape)
+    assert target is not None  # the check lets nothing else pass
+    name = f"shape{len(scope)}"
+    scope[name] = target.make
+    return target.source(name, values)
+
+
 Lists = Sequence[Sequence[list[Any]]]
 Make = Callable[[Rows, Lists], list[Any]]
 
@@ -168,10 +178,7 @@ def maker(record: Record, loads: Sequence[Callable[[Any], Any] | None], lists: i
     scope: dict[str, Any] = {"absent": _absent}
 
     def literal(record: Record) -> str:
-        shape = f"shape{len(scope)}"
-        scope[shape] = record.shape
-        fields = ", ".join(f"{name}={value(record, name, part)}" for name, part in record.fields)
-        return f"{shape}({fields})"
+        return filled(scope, record.shape, [(name, value(record, name, part)) for name, part in record.fields])
 
     def value(record: Record, name: str, part: Slot | Nested | Listed) -> str:
         if isinstance(part, Listed):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 import weakref
 from pathlib import Path as FilePath
@@ -16,26 +15,35 @@ from sqlalchemy.orm import registry
 
 from hermetic.errors import Problem, ShapeError
 from hermetic.model import can_configure
-from hermetic.shape.annotation import parse, resolve
+from hermetic.shape.annotation import parse, type_name
 from hermetic.shape.check import Checker, mapper_of
 from hermetic.shape.node import Node
 from hermetic.shape.openapi import core_schema
 from hermetic.shape.strategy import Facts
+from hermetic.shape.target import target_of
 
 Model = TypeVar("Model")
 Entity = TypeVar("Entity")
+Target = TypeVar("Target")
 Shape_co = TypeVar("Shape_co", covariant=True)
 
 
 class ShapeOf(Generic[Entity, Shape_co]):
-    """The definition behind a shape class: its model, where it stands, and its node tree once it is checked."""
+    """The definition behind what a verb reads: the class to fill, its model, where that was said, and the node tree
+    once it is checked.
+    """
 
     def __init__(self, shape: type[Any], model: type[Any], location: str, names: dict[str, Any]) -> None:
         self.shape = shape
         self.model = model
         self.location = location
         self.names = names
+        self.__name__: str = shape.__name__
         self._node: Node | None = None
+
+    def __shape__(self) -> ShapeOf[Entity, Shape_co]:
+        """Return itself: what `shape_of()` returns is taken by every verb."""
+        return self
 
     @property
     def node(self) -> Node:
@@ -59,7 +67,7 @@ class ShapeOf(Generic[Entity, Shape_co]):
         if mapper is None:
             return True
         try:
-            annotations = [parse(annotation) for annotation in self.fields().values()]
+            annotations = [parse(annotation) for annotation in self.fields(self.shape).values()]
         except NameError:
             return False
         inner = {_definition_of(each.item or each.type) for each in annotations} - {None}
@@ -68,38 +76,30 @@ class ShapeOf(Generic[Entity, Shape_co]):
             return False
         return mapper.configured or can_configure(mapper.registry)
 
-    def fields(self) -> dict[str, Any]:
-        """Return the resolved annotation of each field, inherited fields first.
+    def fields(self, shape: type[Any]) -> dict[str, Any]:
+        """Return the resolved annotation of each field of this shape or of one inside it, inherited fields first.
 
         Raises:
             NameError: an annotation names a class that is not defined yet.
         """
-        found: dict[str, Any] = {}
-        for owner in reversed(self.shape.__mro__):
-            if owner in _ROOTS or not issubclass(owner, Shape):
-                continue
-            definition = _definition_of(owner)
-            names = dict((definition or self).names)
-            names[owner.__name__] = owner
-            own: dict[str, Any] = {}
-            for name, raw in inspect.get_annotations(owner).items():
-                own[name] = resolve(raw, names, owner.__module__)
-                if get_origin(own[name]) is not ClassVar and own[name] is not ClassVar:
-                    found[name] = own[name]
-            # msgspec looks names up in the module only; a shape inside a function needs what was found here
-            owner.__annotations__ = own
-        return found
+        target = target_of(shape)
+        own = _definition_of(shape) or self
+
+        def names_of(owner: type) -> dict[str, Any]:
+            return (_definition_of(owner) or own).names
+
+        return target.annotations(names_of) if target is not None else {}
 
     def _check(self) -> Node:
         mapper = mapper_of(self.model)
-        checker = Checker(model_of, _fields_of)
+        checker = Checker(model_of, self.fields)
         if mapper is None:
             checker.problems.append(_not_mapped(self.shape, self.model))
-            raise ShapeError(self.shape.__name__, self.location, checker.problems)
+            raise ShapeError(self.__name__, self.location, checker.problems)
         mapper.registry.configure(cascade=True)
-        node = checker.node(self.shape, mapper, self.shape.__name__)
+        node = checker.node(self.shape, mapper, self.__name__)
         if checker.problems:
-            raise ShapeError(self.shape.__name__, self.location, checker.problems)
+            raise ShapeError(self.__name__, self.location, checker.problems)
         return node
 
 
@@ -141,8 +141,7 @@ class ShapeMeta(msgspec.StructMeta):
             definition: ShapeOf[Any, Any] = ShapeOf(cls, model, _location(frame), _names_at(frame))
             type.__setattr__(cls, "__definition__", definition)
             _introduce(cls)
-            _waiting.append(weakref.ref(definition))
-            check_waiting()
+            _announce(definition)
         return cls
 
 
@@ -174,9 +173,40 @@ class Shape(msgspec.Struct, Generic[Model], metaclass=ShapeMeta):
         return core_schema(cls, _fields_of(cls), handler)
 
 
-_ROOTS = (Shape,)
+def shape_of(model: type[Entity], target: type[Target], /) -> ShapeType[Entity, Target]:
+    """Return the shape that reads `model` into a dataclass, a pydantic model or a TypedDict; every verb takes it.
+
+        UserData = shape_of(User, UserDTO)
+        users: list[UserDTO] = db.all(UserData, select(User))
+
+    Write it once, beside the class. Fields are those of a `Shape`, checked the same way; classes inside it need no
+    model of their own, as the relationship names it. A pydantic model is validated, by the names of its fields.
+
+    Raises:
+        ShapeError: the class cannot be filled, or a field does not fit the model; raised here, or, where it names a
+            class that comes later, as soon as that class exists.
+    """
+    found: ShapeOf[Any, Any] | None = _named.get((model, target))
+    if found is not None:
+        return found
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # documented, and the only way in
+    if target_of(target) is None:
+        raise ShapeError(type_name(target), _location(frame), [_not_a_target(target)])
+    definition: ShapeOf[Entity, Target] = ShapeOf(target, model, _location(frame), _names_at(frame))
+    _named[model, target] = definition
+    _announce(definition)
+    return definition
+
+
+_named: weakref.WeakValueDictionary[tuple[Any, Any], ShapeOf[Any, Any]] = weakref.WeakValueDictionary()
 _waiting: list[weakref.ref[ShapeOf[Any, Any]]] = []
 _watched: weakref.WeakSet[registry] = weakref.WeakSet()
+
+
+def _announce(definition: ShapeOf[Any, Any]) -> None:
+    """Check a new definition now, or, where it names what comes later, as soon as that exists."""
+    _waiting.append(weakref.ref(definition))
+    check_waiting()
 
 
 def check_waiting(_: Any = None) -> None:
@@ -189,7 +219,10 @@ def check_waiting(_: Any = None) -> None:
             _waiting.remove(reference)
         elif definition.is_ready():
             _waiting.remove(reference)  # first, so that a shape that fails is reported once
-            _ = definition.node
+            try:
+                _ = definition.node
+            except NameError:  # of a class inside that has no model of its own
+                _waiting.append(reference)
         else:
             _watch(definition)
 
@@ -226,9 +259,9 @@ def _definition_of(shape: Any) -> ShapeOf[Any, Any] | None:
     return None
 
 
-def _fields_of(shape: Any) -> dict[str, Any]:
+def _fields_of(shape: type[Any]) -> dict[str, Any]:
     definition = _definition_of(shape)
-    return definition.fields() if definition is not None else {}
+    return definition.fields(shape) if definition is not None else {}
 
 
 def _location(frame: FrameType) -> str:
@@ -244,6 +277,12 @@ def _names_at(frame: FrameType) -> dict[str, Any]:
     needed.
     """
     return {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
+
+
+def _not_a_target(target: Any) -> Problem:
+    name = type_name(target)
+    fix = f"@dataclass\nclass {name}: ...  # or a pydantic model, or a TypedDict"
+    return Problem(name, "is no class that a read can fill", fix)
 
 
 def _not_mapped(shape: type, model: type) -> Problem:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
@@ -73,6 +72,6 @@ Part = Leaf | One | Children | Tally
 class Node:
     """One shape over one model. A field that is left at its default (a depth that ended) has no part."""
 
-    shape: type[msgspec.Struct]
+    shape: type[Any]
     mapper: Mapper[Any]
     parts: tuple[Part, ...] = field(default=())
