@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from load_models import Code
 from sqlalchemy import (
     Column,
     Double,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Uuid,
     delete,
     func,
+    insert,
     not_,
     select,
     tuple_,
@@ -181,3 +183,11 @@ def test_a_long_list_finds_the_rows_that_short_lists_find(db: Database, name: st
         assert set(db.all(select(table.c.v).where(table.c.v.in_(padded)))) == set(short)
         assert len(short) == len(wanted)
     assert db.all(select(func.count()).where(not_(table.c.v.in_([*values] * 1001)))) == [0]
+
+
+def test_a_type_that_writes_sql_around_its_values_finds_the_same_rows(db: Database) -> None:
+    values = [f"key {number}" for number in range(1500)]
+    with db.engine.begin() as connection:
+        Code.metadata.create_all(connection)
+        connection.execute(insert(Code), [{"code": value, "note": ""} for value in values])
+    assert db.count(select(Code).where(Code.code.in_(values))) == 1500

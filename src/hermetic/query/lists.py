@@ -52,7 +52,8 @@ def with_gathered_lists(
     """Return the statement with each IN list as one bound value, or as it is where its lists are short.
 
     Args:
-        statement: any statement; a list inside `aliased(Model, subquery)` stays, because the class holds the subquery.
+        statement: any statement; a list inside `aliased(Model, subquery)` stays, because the class holds the subquery,
+            and so does one of a type with a `bind_expression`.
         parameters: the bind parameters of the statement, where they are known; None looks for them.
         dialect: of the database it will be sent to.
     Databases: `IN (SELECT unnest(...))` on PostgreSQL. `= ANY(...)` would do, but once the server keeps a generic
@@ -68,7 +69,7 @@ def with_gathered_lists(
 
     def visit(clause: BinaryExpression[Any]) -> None:
         listed = clause.right
-        if isinstance(listed, BindParameter) and listed.expanding:
+        if isinstance(listed, BindParameter) and listed.expanding and not _is_wrapped(listed, dialect):
             values = gather(listed, dialect)
             clause.right = listed if values is None else values
 
@@ -84,6 +85,15 @@ def _values(parameter: BindParameter[Any]) -> Sequence[Any]:
     """Return the values of an IN list; none for a parameter that is no list, or has no values yet."""
     value: Any = parameter.value
     return value if parameter.expanding and isinstance(value, Sequence) else ()
+
+
+def _is_wrapped(parameter: BindParameter[Any], dialect: Dialect) -> bool:
+    """Return whether the type writes SQL around each value of the list, which one value for all would lose.
+
+    SQLAlchemy writes none inside tuples.
+    """
+    kind: Any = parameter.type
+    return kind.dialect_impl(dialect).bind_expression(bindparam("x", type_=kind)) is not None
 
 
 def _columns(parameter: BindParameter[Any], dialect: Dialect) -> list[tuple[TypeEngine[Any], list[Any]]]:
