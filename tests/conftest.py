@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, Connection, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from hermetic.testing import Server, start
@@ -45,11 +45,30 @@ def mariadb() -> Iterator[Callable[[str], URL]]:
         engine.connect().close()
     except OperationalError as error:
         pytest.skip(f"no MariaDB: set HERMETIC_TEST_MARIADB_URL, or start one on 127.0.0.1:3306 ({error.orig})")
-    yield make
     with engine.connect() as connection:
-        for name in names:
-            connection.execute(text(f"DROP DATABASE {name}"))
+        left = connection.scalars(text("SHOW DATABASES LIKE 'hermetic\\_%\\_test\\_%'"))
+        _drop(connection, [name for name in left if _is_abandoned(name, engine.url.host)])
+        yield make
+        _drop(connection, names)
     engine.dispose()
+
+
+def _drop(connection: Connection, names: Iterable[str]) -> None:
+    for name in names:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+
+
+def _is_abandoned(name: str, host: str | None) -> bool:
+    """Return whether a database is of a run on this machine that was killed."""
+    if host not in ("127.0.0.1", "localhost"):
+        return False
+    try:
+        os.kill(int(name.split("_")[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, ValueError):
+        return False
+    return False
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable, Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import ForeignKey, Text, select, text
+from sqlalchemy import ForeignKey, Select, Text, event, select, text
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from hermetic import AsyncDatabase, Database, Pool, Shape, TruncatedAggregate, many
@@ -47,6 +49,21 @@ class Moment(Plain):
     id: Mapped[int] = mapped_column(primary_key=True)
     track_id: Mapped[int] = mapped_column(ForeignKey("track.id"))
     second: Mapped[int]
+
+
+class Owner(Plain):
+    __tablename__ = "owner"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(mysql.BIGINT(unsigned=True), unique=True)
+    pets: Mapped[list[Pet]] = relationship(order_by="Pet.id", foreign_keys="Pet.owner_id")
+    twins: Mapped[list[Pet]] = relationship(order_by="Pet.id", foreign_keys="Pet.number", viewonly=True)
+
+
+class Pet(Plain):
+    __tablename__ = "pet"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("owner.id"), index=True)
+    number: Mapped[int] = mapped_column(mysql.BIGINT(unsigned=True), ForeignKey("owner.number"), index=True)
 
 
 class MomentLine(Shape[Moment]):
@@ -126,6 +143,70 @@ def test_a_read_is_one_round_trip_and_a_unit_adds_begin_and_commit(db: Database)
     assert (after_read - before, _questions(db) - after_read) == (2, 4)  # 1 of each is the question itself
 
 
+def test_a_read_of_several_statements_is_one_transaction_and_writes_nothing(db: Database, url: str) -> None:
+    _fill(db, [("one", 1, [])])
+    statement = select(Album).execution_options(hermetic_strategy="per_level")
+    plan = db.plan(AlbumCard, statement)
+    before = _questions(db)
+    with db.recorded() as sent:
+        db.all(AlbumCard, statement)
+    assert len(sent) == plan.statements > 1
+    # SET TRANSACTION, START TRANSACTION and COMMIT, and the question itself
+    assert _questions(db) - before == plan.statements + 4
+
+
+def test_a_snapshot_holds_for_the_next_transaction_only(db: Database) -> None:
+    _fill(db, [("one", 1, [])])
+    db.all(AlbumCard, select(Album).execution_options(hermetic_strategy="per_level"))
+    assert db.all(select(text("@@tx_isolation"), text("@@tx_read_only")))[0] == ("REPEATABLE-READ", 0)
+    with db.begin() as uow:
+        uow.add(Album(id=2))
+    assert db.count(select(Album)) == 2
+
+
+def test_several_statements_see_one_snapshot_where_the_server_would_show_each_other_rows(url: str) -> None:
+    statement = select(Album).execution_options(hermetic_strategy="per_level")
+    with Database(url, pool=ONE) as db, Database(url) as writer:
+        _empty(writer)
+        _fill(writer, [("one", 1, [])])
+        with db.engine.connect() as connection:  # as a server is configured where transactions re-read
+            connection.execute(text("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"))
+        writes = iter([True])
+
+        def write(*_: Any) -> None:
+            if next(writes, False):
+                with writer.begin() as uow:
+                    uow.session.execute(text("UPDATE track SET plays = 2"))
+
+        event.listen(db.engine, "after_cursor_execute", write)  # behind the statement that finds the roots
+        found = db.all(AlbumCard, statement)
+        assert next(writes, None) is None
+    assert [track.plays for track in found[0].tracks] == [1]
+
+
+def test_uuids_and_unsigned_numbers_are_keys_of_a_read_by_levels(db: Database) -> None:
+    ids = [uuid.UUID(int=1), uuid.UUID(int=2**128 - 1)]
+    with db.begin() as uow:
+        uow.session.execute(Owner.__table__.delete())
+        uow.add_all([Owner(id=each, number=2**64 - 1 - n) for n, each in enumerate(ids)])
+        uow.flush()
+        uow.add_all([Pet(id=n, owner_id=ids[n % 2], number=2**64 - 1 - n % 2) for n in range(1, 5)])
+
+    class PetLine(Shape[Pet]):
+        id: int
+
+    class OwnerCard(Shape[Owner]):
+        id: uuid.UUID
+        pets: list[PetLine]
+        twins: list[PetLine]
+
+    expected = [(ids[0], [2, 4], [2, 4]), (ids[1], [1, 3], [1, 3])]
+    for strategy in ("correlated", "set_based", "per_level"):
+        statement = select(Owner).order_by(Owner.id).execution_options(hermetic_strategy=strategy)
+        found = db.all(OwnerCard, statement)
+        assert [(each.id, [p.id for p in each.pets], [p.id for p in each.twins]) for each in found] == expected
+
+
 def test_an_async_read_is_one_round_trip(db: Database, url: str) -> None:
     async def main() -> tuple[int, int]:
         async with AsyncDatabase(_async_url(url), pool=ONE) as other:
@@ -193,36 +274,43 @@ def _squeezed(limit: int, kept: int) -> str:
     return f"SET SESSION group_concat_max_len = {limit}, max_error_count = {kept}"
 
 
-def _read(url: str, squeeze: str) -> list[AlbumCard] | None:
+def _read(url: str, squeeze: str, statement: Select[Album]) -> list[AlbumCard] | None:
     with Database(url, pool=Pool.serverless()) as db, db.begin() as uow:
         uow.session.execute(text(squeeze))
         try:
-            return uow.all(AlbumCard, select(Album))
+            return uow.all(AlbumCard, statement)
         except TruncatedAggregate:
             assert uow.all(select(Album.id)) == [1]  # the unit goes on
             return None
 
 
-async def _read_async(url: str, squeeze: str) -> list[AlbumCard] | None:
+async def _read_async(url: str, squeeze: str, statement: Select[Album]) -> list[AlbumCard] | None:
     async with AsyncDatabase(_async_url(url), pool=Pool.serverless()) as db, db.begin() as uow:
         await uow.session.execute(text(squeeze))
         try:
-            return await uow.all(AlbumCard, select(Album))
+            return await uow.all(AlbumCard, statement)
         except TruncatedAggregate:
             assert await uow.all(select(Album.id)) == [1]
             return None
 
 
 @settings(QUICK, max_examples=60)
-@given(tracks=TRACKS, limit=st.integers(4, 400), kept=st.sampled_from([0, 1, 64]), is_async=st.booleans())
+@given(
+    tracks=TRACKS,
+    limit=st.integers(4, 400),
+    kept=st.sampled_from([0, 1, 64]),
+    strategy=st.sampled_from(["correlated", "set_based"]),
+    is_async=st.booleans(),
+)
 def test_a_collection_is_whole_or_refused(
-    url: str, tracks: list[tuple[str, int, list[int]]], limit: int, kept: int, is_async: bool
+    url: str, tracks: list[tuple[str, int, list[int]]], limit: int, kept: int, strategy: str, is_async: bool
 ) -> None:
     with Database(url) as filled:
         _empty(filled)
         _fill(filled, tracks)
     squeeze = _squeezed(limit, kept)
-    found = asyncio.run(_read_async(url, squeeze)) if is_async else _read(url, squeeze)
+    asked = select(Album).execution_options(hermetic_strategy=strategy)
+    found = asyncio.run(_read_async(url, squeeze, asked)) if is_async else _read(url, squeeze, asked)
     whole = _expected(tracks)
     assert found in (None, whole)
     if limit > len(msgspec.json.encode(whole)):  # which is longer than the arrays that the server makes

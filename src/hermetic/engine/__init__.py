@@ -8,6 +8,7 @@ from hermetic.engine.page import Page
 from hermetic.engine.paging import Paging
 from hermetic.engine.pool import Pool
 from hermetic.engine.reader import AsyncReader, Reader, Source
+from hermetic.engine.snapshot import with_snapshot
 
 __all__ = [
     "AsyncReader",
@@ -21,4 +22,5 @@ __all__ = [
     "fetching",
     "make_async_engine",
     "make_engine",
+    "with_snapshot",
 ]

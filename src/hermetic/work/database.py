@@ -21,6 +21,7 @@ from hermetic.engine import (
     fetching,
     make_async_engine,
     make_engine,
+    with_snapshot,
 )
 from hermetic.errors import EntityOutsideUnit
 from hermetic.observe import Recorder, Statement
@@ -31,9 +32,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-_SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-
-
 class Autocommit:
     """The source of reads outside any transaction: a connection for each, and one round trip."""
 
@@ -41,7 +39,7 @@ class Autocommit:
         self.plans = Plans(engine.dialect)
         self.paging = paging
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._snapshot = engine if engine.dialect.name == "sqlite" else engine.execution_options(**_SNAPSHOT)
+        self._snapshot = with_snapshot(engine)
 
     @contextmanager
     def fetching(self, plan: Plan) -> Generator[Fetch]:

@@ -181,13 +181,10 @@ class MariaDB:
         return (tuple_(*columns) if len(columns) > 1 else columns[0]).in_(keys)
 
     def keys(self, kinds: Sequence[TypeEngine[Any]]) -> Any:
-        """Return the rows of a JSON parameter: an array of arrays of whole numbers."""
-        for kind in kinds:
-            if not isinstance(unwrap(kind), Integer):
-                # a text would have to be compared in the collation of its column, which only the server knows
-                raise NoExactForm("a key", repr(kind), "MariaDB")
+        """Return the rows of a JSON parameter: an array of arrays, of whole numbers and UUIDs."""
         names = [f"k{number}" for number in range(len(kinds))]
-        columns = ", ".join(f"{name} BIGINT PATH '$[{number}]'" for number, name in enumerate(names))
+        forms = [f"k{number} {_key_type(kind)} PATH '$[{number}]'" for number, kind in enumerate(kinds)]
+        columns = ", ".join(forms)
         listed: ColumnElement[Any] = literal_column(f"'$[*]' COLUMNS (n FOR ORDINALITY, {columns})")
         return func.json_table(bindparam(f"{KEYS}0", type_=String()), listed).table_valued("n", *names)
 
@@ -198,6 +195,16 @@ class MariaDB:
     def text(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return a JSON value as text; MariaDB's JSON is text."""
         return json
+
+
+def _key_type(kind: TypeEngine[Any]) -> str:
+    key = unwrap(kind)
+    if isinstance(key, Integer):
+        return "BIGINT UNSIGNED" if getattr(key, "unsigned", False) else "BIGINT"
+    if isinstance(key, Uuid) and key.native_uuid:
+        return "CHAR(36)"  # compared as UUID, through the index
+    # a text would have to be compared in the collation of its column, which only the server knows
+    raise NoExactForm("a key", repr(kind), "MariaDB")
 
 
 def _is_single(kind: TypeEngine[Any]) -> bool:
