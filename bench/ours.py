@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from bench.measure import Way
 from bench.shop import (
@@ -56,7 +56,7 @@ def flat(db: AsyncDatabase) -> list[Way]:
     return [Way(FRESH, fresh, plain_profiles)]
 
 
-ROUTES = {"/shapes": FRESH}
+ROUTES = {"/json": "hermetic json", "/shapes": "hermetic shapes, returned"}
 """The path of each way to answer a request."""
 
 
@@ -66,6 +66,10 @@ def routes(app: FastAPI, db: AsyncDatabase) -> None:
     @app.get("/shapes")
     async def shapes(limit: int, reads: reads_type) -> list[MemberCard]:
         return await reads.all(MemberCard, members(limit))
+
+    @app.get("/json")
+    async def body(limit: int, reads: reads_type) -> Response:
+        return Response(await reads.json(MemberCard, members(limit)), media_type="application/json")
 
 
 STREAMS: dict[str, Callable[[AsyncDatabase, int], AsyncIterator[Any]]] = {}

@@ -71,7 +71,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _is_number(cells: Iterable[str]) -> bool:
-    return all(cell[:1].isdigit() or cell == "—" for cell in cells)
+    return all(cell.lstrip("*")[:1].isdigit() or cell == "—" for cell in cells)
 
 
 def _times(ratios: Sequence[float]) -> str:

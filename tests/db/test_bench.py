@@ -25,7 +25,7 @@ def test_all_ways_of_a_workload_return_the_same() -> None:
     assert "graph, asyncpg: 7 ways compared\n" in done.stdout
     assert "get, psycopg: 3 ways compared\n" in done.stdout
     assert "flat, psycopg: 4 ways compared\n" in done.stdout
-    assert "route, asyncpg: 2 ways compared\n" in done.stdout
+    assert "route, asyncpg: 3 ways compared\n" in done.stdout
     assert "stream, psycopg: 2 ways compared\n" in done.stdout
     assert "latency, psycopg: 6 ways compared\n" in done.stdout
 
