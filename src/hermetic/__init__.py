@@ -33,7 +33,7 @@ from hermetic.errors import (
 )
 from hermetic.model import Base, ExactDecimal, InexactDecimal, Json, NaiveDateTime, lint_models
 from hermetic.observe import Statement
-from hermetic.shape import Codec, Plan, Shape, count, many, path, shape_of
+from hermetic.shape import BoundRead, Codec, Plan, Prepared, Shape, count, many, path, prepared, shape_of
 from hermetic.work import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Database, Repository, UnitOfWork
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "AsyncRepository",
     "AsyncUnitOfWork",
     "Base",
+    "BoundRead",
     "CannotConnect",
     "CannotLoad",
     "Codec",
@@ -62,6 +63,7 @@ __all__ = [
     "Page",
     "Plan",
     "Pool",
+    "Prepared",
     "Problem",
     "ProblemsFound",
     "Repository",
@@ -84,5 +86,6 @@ __all__ = [
     "lint_models",
     "many",
     "path",
+    "prepared",
     "shape_of",
 ]

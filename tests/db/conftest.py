@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hermetic import AsyncDatabase, Base, Database
+from hermetic import Base, Database
 
 SYNC = ("psycopg", "pymysql", "sqlite")
 ASYNC = ("psycopg", "asyncpg", "asyncmy", "aiosqlite")
@@ -38,10 +38,3 @@ def _shop() -> type[Base]:
     import shop
 
     return shop.User
-
-
-async def opened(url: str) -> AsyncDatabase:
-    """Return an async database with the tables of `shop`."""
-    db = AsyncDatabase(url)
-    await db.create_all(_shop())
-    return db

@@ -9,7 +9,7 @@ from typing import Annotated
 from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, deferred, mapped_column, relationship
 
-from hermetic import Base, Shape, count, many, path
+from hermetic import AsyncDatabase, Base, Shape, count, many, path
 
 
 class User(Base):
@@ -59,3 +59,10 @@ PLACES: dict[str, tuple[str, str]] = {
     "sqlite": ("sqlite", "aiosqlite"),
 }
 NewDatabase = Callable[..., str]
+
+
+async def opened(url: str) -> AsyncDatabase:
+    """Return an async database with the tables of this module."""
+    db = AsyncDatabase(url)
+    await db.create_all(User)
+    return db

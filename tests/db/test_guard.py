@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload, undefer
 
-from conftest import opened
 from hermetic import AsyncDatabase, AsyncUnitOfWork, Database, NotLoaded, UnitOfWork
-from shop import Address, User
+from shop import Address, User, opened
 
 
 @pytest.fixture

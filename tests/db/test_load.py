@@ -40,7 +40,6 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.pool import NullPool
 
-from conftest import opened
 from hermetic import (
     AsyncDatabase,
     AsyncRepository,
@@ -52,7 +51,7 @@ from hermetic import (
     UnitOfWork,
     path,
 )
-from shop import Address, User
+from shop import Address, User, opened
 
 QUICK = settings(
     deadline=None, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck), print_blob=False

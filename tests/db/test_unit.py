@@ -8,9 +8,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from conftest import opened
 from hermetic import Database, NotTheOwner, UnitClosed, UnitOfWork
-from shop import Address, User, UserCard
+from shop import Address, User, UserCard, opened
 
 
 def _names(db: Database) -> list[str]:

@@ -3,9 +3,19 @@
 from typing import assert_type
 
 from models import Address, AddressData, AddressDict, User, UserCard, UserData, UserDTO, UserForm, UserModel
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, select
 
-from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Page, Pool, Statement, path
+from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Page, Pool, Statement, path, prepared
+
+
+@prepared(UserCard)
+def users_named(name: str, limit: int = 20) -> Select[User]:
+    return select(User).where(User.name == name).limit(limit)
+
+
+@prepared(UserCard)  # E: wrong model
+def addresses_of(name: str) -> Select[Address]:
+    return select(Address)
 
 
 class Users(AsyncRepository[User]):
@@ -31,6 +41,10 @@ async def use(db: AsyncDatabase) -> None:
     assert_type(await db.first(UserCard, select(User)), UserCard | None)
     assert_type(await db.get(UserCard, 5), UserCard | None)
     assert_type(await db.get_one(UserCard, 5), UserCard)
+    assert_type(await db.all(users_named("alice", limit=3)), list[UserCard])
+    assert_type(await db.first(users_named("alice")), UserCard | None)
+    users_named(5)  # E: wrong value
+    users_named()  # E: missing value
     assert_type(await db.all(select(User.name)), list[str])
     assert_type(await db.all(select(User.id, User.name)), list[Row[int, str]])
     assert_type(await db.one(select(User.id, User.name)), Row[int, str])

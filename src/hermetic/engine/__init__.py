@@ -1,6 +1,7 @@
 """Engines, pools, connections: what stands between the verbs and the driver."""
 
 from hermetic.engine.connect import make_async_engine, make_engine
+from hermetic.engine.direct import direct
 from hermetic.engine.estimate import estimated
 from hermetic.engine.fetch import fetching
 from hermetic.engine.limits import Limits
@@ -18,6 +19,7 @@ __all__ = [
     "Pool",
     "Reader",
     "Source",
+    "direct",
     "estimated",
     "fetching",
     "make_async_engine",

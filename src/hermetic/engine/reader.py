@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol, TypeVar, TypeVarTuple, overload
 
-from sqlalchemy import Row, Select, exists, func, inspect, select
+from sqlalchemy import Row, Select, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper
 
 from hermetic._lift import cross
 from hermetic.engine.body import encoded
 from hermetic.engine.page import Page
 from hermetic.engine.paging import Paging
 from hermetic.errors import NotFound, TooManyFound, WrongStatement
-from hermetic.shape import Fetch, Plan, Plans, ShapeOf, ShapeType, has_limit
+from hermetic.shape import BoundRead, Fetch, Plan, Plans, ShapeOf, ShapeType, Values, has_limit
 
 Entity = TypeVar("Entity")
 ShapeT = TypeVar("ShapeT")
@@ -57,6 +57,8 @@ class Reader:
     @overload
     def all(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> list[ShapeT]: ...
     @overload
+    def all(self, read: BoundRead[ShapeT], /) -> list[ShapeT]: ...
+    @overload
     def all(self, statement: Select[Entity], /) -> list[Entity]: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     def all(self, statement: Select[*Ts], /) -> list[Row[*Ts]]: ...  # type: ignore[overload-cannot-match]
@@ -74,6 +76,8 @@ class Reader:
 
     @overload
     def one(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT: ...
+    @overload
+    def one(self, read: BoundRead[ShapeT], /) -> ShapeT: ...
     @overload
     def one(self, statement: Select[Entity], /) -> Entity: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
@@ -96,6 +100,8 @@ class Reader:
     @overload
     def one_or_none(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
     @overload
+    def one_or_none(self, read: BoundRead[ShapeT], /) -> ShapeT | None: ...
+    @overload
     def one_or_none(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     def one_or_none(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
@@ -114,6 +120,8 @@ class Reader:
     @overload
     def first(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
     @overload
+    def first(self, read: BoundRead[ShapeT], /) -> ShapeT | None: ...
+    @overload
     def first(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     def first(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
@@ -125,7 +133,7 @@ class Reader:
             WrongStatement: the shape cannot be read from this statement.
         Statements: 1 SELECT with LIMIT 1.
         """
-        found = self._read(_limited(target, 1), "first")
+        found = self._read(target, "first", 1)
         return found[0] if found else None
 
     @overload
@@ -205,12 +213,19 @@ class Reader:
             rows = fetch(root, *root.bind(values))
             return cut.page(rows, lambda shown: root.made(shown, fetch, values), root.order, number)
 
-    def json(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /, *, web_safe: bool = False) -> bytes:
+    @overload
+    def json(
+        self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /, *, web_safe: bool = False
+    ) -> bytes: ...
+    @overload
+    def json(self, read: BoundRead[Any], /, *, web_safe: bool = False) -> bytes: ...
+    def json(self, *target: Any, web_safe: bool = False) -> bytes:
         """Return everything the statement finds as the body of one response: a JSON array, one object for each row.
 
         It is `msgspec.json.encode(reader.all(shape, statement))` byte for byte: each value was checked on the way.
 
         Args:
+            target: a shape and a statement, or a prepared read.
             shape: what to return of each row.
             statement: which rows, in what order.
             web_safe: write integers beyond 2**53 - 1 as strings, which JavaScript would round. Decimals are strings and
@@ -219,7 +234,7 @@ class Reader:
             WrongStatement: the shape cannot be read from this statement.
         Statements: as `all`.
         """
-        return encoded(self._read((shape, statement), "json"), web_safe=web_safe)
+        return encoded(self._read(target, "json"), web_safe=web_safe)
 
     def count(self, statement: Select[*tuple[Any, ...]], /) -> int:
         """Return how many rows the statement finds, its limit included.
@@ -239,23 +254,29 @@ class Reader:
         _check_select(statement, "exists")
         return bool(self._value(select(exists(statement))))
 
-    def plan(self, shape: ShapeType[Entity, Any], statement: Select[Entity], /) -> Plan:
+    @overload
+    def plan(self, shape: ShapeType[Entity, Any], statement: Select[Entity], /) -> Plan: ...
+    @overload
+    def plan(self, read: BoundRead[Any], /) -> Plan: ...
+    def plan(self, *target: Any) -> Plan:
         """Return how the shape would be read: SQL, strategy and why, number of statements.
 
         Raises:
             WrongStatement: the shape cannot be read from this statement.
         Statements: 0.
         """
-        return self._source.plans.plan(shape.__shape__(), statement, "plan")[0]
+        return self._planned(target, "plan", None)[0]
 
     # the paths behind them
 
-    def _read(self, target: tuple[Any, ...], verb: str) -> list[Any]:
-        if len(target) == 1:
+    def _read(self, target: tuple[Any, ...], verb: str, most: int | None = None) -> list[Any]:
+        """Return what `target` finds: a prepared read, a shape and a statement, or a statement alone; with `most`, at
+        most so many rows of it.
+        """
+        if len(target) == 1 and not isinstance(target[0], BoundRead):
             _check_select(target[0], verb)
-            return self._source.selected(target[0], verb)
-        definition, statement = _definition(target, verb)
-        plan, values = self._source.plans.plan(definition, statement, verb)
+            return self._source.selected(_limited(target[0], most), verb)
+        plan, values = self._planned(target, verb, most)
         with self._source.fetching(plan) as fetch:
             return plan.run(fetch, values)
 
@@ -263,11 +284,16 @@ class Reader:
         about = self._source.estimated(statement.order_by(None)) if kind == "estimated" else None
         return self.count(statement) if about is None else about
 
+    def _planned(self, target: tuple[Any, ...], verb: str, most: int | None) -> tuple[Plan, Values]:
+        if isinstance(target[0], BoundRead):
+            return self._source.plans.prepared(target[0], verb, most)
+        definition, statement = _definition(target, verb)
+        return self._source.plans.plan(definition, _limited(statement, most), verb)
+
     def _at_most_one(self, target: tuple[Any, ...], verb: str) -> list[Any]:
         statement = target[-1]
-        found = self._read(
-            target if isinstance(statement, Select) and has_limit(statement) else _limited(target, 2), verb
-        )
+        is_limited = isinstance(statement, Select) and has_limit(statement)
+        found = self._read(target, verb, None if is_limited else 2)
         if len(found) > 1:
             raise TooManyFound(_subject(target), verb)
         return found
@@ -275,8 +301,9 @@ class Reader:
     def _get(self, target: Any, key: Any) -> Any:
         if not hasattr(target, "__shape__"):
             return self._source.entity(target, key)
-        definition: ShapeOf[Any, Any] = target.__shape__()
-        found = self._read((target, by_key(definition.model, key)), "get")
+        plan, values = self._source.plans.by_key(target.__shape__(), key)
+        with self._source.fetching(plan) as fetch:
+            found = plan.run(fetch, values)
         return found[0] if found else None
 
     def _value(self, statement: Select[Any]) -> Any:
@@ -293,6 +320,8 @@ class AsyncReader:
     @overload
     async def all(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> list[ShapeT]: ...
     @overload
+    async def all(self, read: BoundRead[ShapeT], /) -> list[ShapeT]: ...
+    @overload
     async def all(self, statement: Select[Entity], /) -> list[Entity]: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     async def all(self, statement: Select[*Ts], /) -> list[Row[*Ts]]: ...  # type: ignore[overload-cannot-match]
@@ -301,6 +330,8 @@ class AsyncReader:
 
     @overload
     async def one(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT: ...
+    @overload
+    async def one(self, read: BoundRead[ShapeT], /) -> ShapeT: ...
     @overload
     async def one(self, statement: Select[Entity], /) -> Entity: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
@@ -311,6 +342,8 @@ class AsyncReader:
     @overload
     async def one_or_none(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
     @overload
+    async def one_or_none(self, read: BoundRead[ShapeT], /) -> ShapeT | None: ...
+    @overload
     async def one_or_none(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     async def one_or_none(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
@@ -319,6 +352,8 @@ class AsyncReader:
 
     @overload
     async def first(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
+    @overload
+    async def first(self, read: BoundRead[ShapeT], /) -> ShapeT | None: ...
     @overload
     async def first(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
@@ -353,10 +388,15 @@ class AsyncReader:
         core = self._core.page
         return await cross(self._bridge, core, shape, statement, after=after, limit=limit, total=total)  # ty: ignore[invalid-explicit-return]  # one type variable, taken for two
 
+    @overload
     async def json(
         self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /, *, web_safe: bool = False
-    ) -> bytes:
-        return await cross(self._bridge, self._core.json, shape, statement, web_safe=web_safe)
+    ) -> bytes: ...
+    @overload
+    async def json(self, read: BoundRead[Any], /, *, web_safe: bool = False) -> bytes: ...
+    async def json(self, *target: Any, web_safe: bool = False) -> bytes:
+        encode = functools.partial(self._core.json, web_safe=web_safe)
+        return await cross(self._bridge, encode, *target)
 
     async def count(self, statement: Select[*tuple[Any, ...]], /) -> int:
         return await cross(self._bridge, self._core.count, statement)
@@ -364,23 +404,12 @@ class AsyncReader:
     async def exists(self, statement: Select[*tuple[Any, ...]], /) -> bool:
         return await cross(self._bridge, self._core.exists, statement)
 
-    def plan(self, shape: ShapeType[Entity, Any], statement: Select[Entity], /) -> Plan:
-        return self._core.plan(shape, statement)
-
-
-def by_key(model: type[Any], key: Any) -> Select[Any]:
-    """Return the statement that finds one row of `model` by its primary key."""
-    mapper: Mapper[Any] = inspect(model)
-    values = key if isinstance(key, tuple) else (key,)
-    if len(values) != len(mapper.primary_key):
-        names = ", ".join(str(column.key) for column in mapper.primary_key)
-        raise WrongStatement(
-            "get",
-            f"{len(values)} key values were given, and the key of {model.__name__} is ({names})",
-            f"pass ({names})",
-        )
-    columns = [getattr(model, mapper.get_property_by_column(column).key) for column in mapper.primary_key]
-    return select(model).where(*(column == value for column, value in zip(columns, values, strict=True)))
+    @overload
+    def plan(self, shape: ShapeType[Entity, Any], statement: Select[Entity], /) -> Plan: ...
+    @overload
+    def plan(self, read: BoundRead[Any], /) -> Plan: ...
+    def plan(self, *target: Any) -> Plan:
+        return self._core.plan(*target)
 
 
 def _definition(target: tuple[Any, ...], verb: str) -> tuple[ShapeOf[Any, Any], Any]:
@@ -402,14 +431,13 @@ def _check_select(statement: Any, verb: str) -> None:
         )
 
 
-def _limited(target: tuple[Any, ...], limit: int) -> tuple[Any, ...]:
-    """Return the same target with a limit; what is not a `Select` is left for the check behind."""
-    *shape, statement = target
-    return (*shape, statement.limit(limit)) if isinstance(statement, Select) else target
+def _limited(statement: Any, most: int | None) -> Any:
+    """Return the statement with a limit; what is not a `Select` is left for the check behind."""
+    return statement if most is None or not isinstance(statement, Select) else statement.limit(most)
 
 
 def _subject(target: tuple[Any, ...]) -> str:
-    chosen = target[0]
+    chosen = target[0].prepared.shape if isinstance(target[0], BoundRead) else target[0]
     if isinstance(chosen, Select):
         return ", ".join(str(each["name"]) for each in chosen.column_descriptions)
     return str(getattr(chosen, "__name__", chosen))

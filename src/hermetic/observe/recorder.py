@@ -26,16 +26,15 @@ class Recorder:
 
     def __init__(self, engine: Engine) -> None:
         self._recordings: list[list[Statement]] = []
-        event.listen(engine, "before_cursor_execute", self._sent)
+        event.listen(engine, "before_cursor_execute", self._executed)
 
-    def _sent(self, conn: Any, cursor: Any, sql: str, parameters: Any, context: Any, executemany: bool) -> None:
-        if self._recordings:
-            self.add(Statement(sql, executemany))
+    def _executed(self, conn: Any, cursor: Any, sql: str, parameters: Any, context: Any, executemany: bool) -> None:
+        self.sent(sql, is_batch=executemany)
 
-    def add(self, statement: Statement) -> None:
-        """Add a statement to every open recording; for a path that SQLAlchemy's cursor events do not see."""
+    def sent(self, sql: str, *, is_batch: bool = False) -> None:
+        """Add a statement to every open recording; called by each path that SQLAlchemy's cursor events do not see."""
         for recording in self._recordings:
-            recording.append(statement)
+            recording.append(Statement(sql, is_batch))
 
     @contextmanager
     def recording(self) -> Generator[list[Statement]]:

@@ -29,7 +29,9 @@ from sqlalchemy.types import NullType, TupleType, TypeDecorator, TypeEngine, Use
 
 StatementT = TypeVar("StatementT", bound=Executable)
 
-_MANY = 1000
+LONG_LIST = 1000
+"""The values that a statement may hold in its lists before they travel as one."""
+
 _LENGTH = re.compile(r"(?<!BIT)\(\d+(, *-?\d+)?\)")  # a cast to VARCHAR(30) would cut, to NUMERIC(10, 2) round
 
 
@@ -64,7 +66,7 @@ def with_gathered_lists(
     if gather is None:
         return statement
     known = parameters if parameters is not None else _parameters(statement)
-    if sum(len(_values(each)) for each in known) <= _MANY:
+    if sum(len(_values(each)) for each in known) <= LONG_LIST:
         return statement
 
     def visit(clause: BinaryExpression[Any]) -> None:

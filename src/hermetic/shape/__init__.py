@@ -5,13 +5,15 @@ from hermetic.shape.define import Shape, ShapeOf, ShapeType, shape_of
 from hermetic.shape.dialects.sqlite import register_functions
 from hermetic.shape.fields import Path, count, many, path
 from hermetic.shape.ordered import Ordered, ordered
-from hermetic.shape.plan import TABLES, Fetch, Parameters, Plan, Plans, Rows, Step
+from hermetic.shape.plan import TABLES, Fetch, Parameters, Plan, Plans, Rows, Step, Values
+from hermetic.shape.prepared import BoundRead, Prepared, prepared
 from hermetic.shape.statement import entity_of, gathered, has_limit
 from hermetic.shape.ways import Way, key_of
 from hermetic.shape.wire import Codec
 
 __all__ = [
     "TABLES",
+    "BoundRead",
     "Codec",
     "Fetch",
     "Ordered",
@@ -19,11 +21,13 @@ __all__ = [
     "Path",
     "Plan",
     "Plans",
+    "Prepared",
     "Rows",
     "Shape",
     "ShapeOf",
     "ShapeType",
     "Step",
+    "Values",
     "Way",
     "count",
     "entity_of",
@@ -33,6 +37,7 @@ __all__ = [
     "many",
     "ordered",
     "path",
+    "prepared",
     "register_functions",
     "shape_of",
     "tables_of",

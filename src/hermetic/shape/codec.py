@@ -125,7 +125,9 @@ class Blocks(Protocol):
         """Return the JSON array that a column `j` of another SELECT holds; empty where it is NULL."""
         ...
 
-    def among(self, columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnElement[bool]:
+    def among(
+        self, columns: Sequence[ColumnElement[Any]], keys: Select[Any], *, is_indexed: bool
+    ) -> ColumnElement[bool]:
         """Return the condition that the columns, together, equal a row of `keys`."""
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from hermetic.shape.compile import compose, tables_of
 from hermetic.shape.decode import Level, Make, maker
 from hermetic.shape.define import ShapeOf
 from hermetic.shape.dialects import blocks_for
+from hermetic.shape.prepared import BoundRead, KeyTemplate
 from hermetic.shape.statement import cache_key, entity_mapper, entity_of, limit_of
 from hermetic.shape.strategy import Choice, choose, fallback, roots_of
 from hermetic.shape.ways import finds_one
@@ -34,6 +36,9 @@ STRATEGY = "hermetic_strategy"
 Process = Callable[[Any], Any]
 Parameters = Mapping[str, Any] | Sequence[Any]
 Rows = Sequence[Sequence[Any]]
+Values = CacheKey | Mapping[str, Any] | None
+"""The values of one statement: those that its cache key holds, or by the names of its parameters."""
+
 Fetch = Callable[["Step", str, Parameters], Rows]
 """Sends one statement and returns its rows; what stands between a plan and a driver."""
 
@@ -53,6 +58,7 @@ class Step:
         self._compiled = compiled
         self._make: Make | None = None
         self._loads: list[Any] = []
+        self._fixed: dict[str, Any] | None = None  # what a statement with named values binds beside them
         self._processors = _bind_processors(compiled, blocks.dialect)
         self._renders_late = bool(compiled.post_compile_params or compiled.literal_execute_params)
 
@@ -81,25 +87,33 @@ class Step:
         self._loads = loads
         self._make = maker(self._level.record, loads, len(self.below))
 
-    def bind(self, values: CacheKey | None, given: Mapping[str, Any] | None = None) -> tuple[str, Parameters]:
-        """Return the SQL text and the driver's parameters for the values of one statement, and for those `given`."""
+    def bind(self, values: Values, keys: Mapping[str, Any] | None = None) -> tuple[str, Parameters]:
+        """Return the SQL text and the driver's parameters for the values of a statement, and for `keys` of parents."""
         compiled, sql, processors = self._compiled, self.sql, self._processors
-        order: Sequence[str] | None = compiled.positiontup
-        params, extracted = (values.params, values.bindparams) if values is not None else (None, None)
+        given = values if isinstance(values, dict) and keys is None and not self._renders_late else None
+        if given is not None and self._fixed is not None:
+            return sql, self._arranged({**self._fixed, **_processed(given, processors)}, compiled.positiontup)
+        extracted = values.bindparams if isinstance(values, CacheKey) else None
+        params = values.params if isinstance(values, CacheKey) else values
         # names are escaped last: what comes between looks parameters up by their own names
-        params = {**(params or {}), **given} if given else params
-        named: Mapping[str, Any] = compiled.construct_params(params, extracted, escape_names=False)
+        named: Any = compiled.construct_params({**(params or {}), **(keys or {})}, extracted, escape_names=False)
+        order: Sequence[str] | None = compiled.positiontup
         if self._renders_late:
             state = compiled.construct_expanded_state(named, escape_names=False)
             sql, named, order = state.statement, state.parameters, state.positiontup
             processors = {**processors, **state.processors}
         processed = _processed(named, processors)
-        if compiled.positional:
-            return sql, tuple(processed[name] for name in order or ())
-        escaped = compiled.escaped_bind_names
-        return sql, {escaped.get(name, name): value for name, value in processed.items()} if escaped else processed
+        if given is not None:
+            self._fixed = {name: value for name, value in processed.items() if name not in given}
+        return sql, self._arranged(processed, order)
 
-    def made(self, rows: Rows, fetch: Fetch, values: CacheKey | None) -> list[Any]:
+    def _arranged(self, named: Mapping[str, Any], order: Sequence[str] | None) -> Parameters:
+        if self._compiled.positional:
+            return tuple([named[name] for name in order or ()])
+        escaped = self._compiled.escaped_bind_names
+        return {escaped.get(name, name): value for name, value in named.items()} if escaped else named
+
+    def made(self, rows: Rows, fetch: Fetch, values: Values) -> list[Any]:
         """Return the shapes of `rows`, after the levels below were fetched."""
         lists = [step.lists(rows, fetch, values) for step in self.below]
         assert self._make is not None
@@ -115,7 +129,7 @@ class Step:
         found = [(row[index], self._loads[index]) for index in self._level.order]
         return [value if value is None or load is None else load(value) for value, load in found]
 
-    def lists(self, parents: Rows, fetch: Fetch, values: CacheKey | None) -> list[list[Any]]:
+    def lists(self, parents: Rows, fetch: Fetch, values: Values) -> list[list[Any]]:
         """Return the children of each of the rows above."""
         keys = self._level.keys
         found_by = self._blocks.key_values([[row[key] for key in keys] for row in parents], len(keys))
@@ -168,7 +182,7 @@ class Plan:
         lines += [f"-- a foreign key has no index: {line}" for line in self.advice]
         return "\n".join([*lines, ";\n".join(step.sql for step in self.root)])
 
-    def run(self, fetch: Fetch, values: CacheKey | None) -> list[Any]:
+    def run(self, fetch: Fetch, values: Values) -> list[Any]:
         """Return the shapes that the values of a statement choose.
 
         Raises:
@@ -224,11 +238,12 @@ class Plans:
         self._dialect = dialect
         self._size = size
         self._forms: OrderedDict[Any, Form] = OrderedDict()
+        self._keyed: weakref.WeakKeyDictionary[ShapeOf[Any, Any], KeyTemplate] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def plan(
         self, definition: ShapeOf[Any, Any], statement: Any, verb: str, *, with_order: bool = False
-    ) -> tuple[Plan, CacheKey | None]:
+    ) -> tuple[Plan, Values]:
         """Return the plan for `statement` and the values it carries; a statement of a known form compiles nothing.
 
         With `with_order`, each row also brings what orders it (see `Step.order`).
@@ -241,17 +256,49 @@ class Plans:
             short = with_gathered_lists(statement, key.bindparams, self._dialect)
             key, statement = (key, statement) if short is statement else (cache_key(short), short)
         place = (definition, key.key, with_order) if key is not None else None
+        form = self._form(place, definition, statement, verb, with_order=with_order)
+        return form.plan(statement, key, limit_of(statement)), key
+
+    def prepared(self, read: BoundRead[Any], verb: str, most: int | None) -> tuple[Plan, Values]:
+        """Return the plan of a prepared read, for at most `most` roots where a verb needs no more, and its values."""
+        template = read.prepared.template(most)
+        if template.has_long_list(read.values):
+            return self.plan(template.definition, template.with_values(read.values), verb)
+        form = self._form(template, template.definition, template.statement, verb)
+        return form.plan(template.statement, None, template.limit_of(read.values)), read.values
+
+    def by_key(self, definition: ShapeOf[Any, Any], key: Any) -> tuple[Plan, Values]:
+        """Return the plan of a read by primary key, and its values.
+
+        Raises:
+            WrongStatement: the key has another number of columns.
+        """
+        template = self._keyed.get(definition)
+        if template is None:
+            template = self._keyed.setdefault(definition, KeyTemplate(definition))
+        values = template.values(key)
+        form = self._form(template, definition, template.statement, "get")
+        return form.plan(template.statement, None, 1), values
+
+    def _form(
+        self,
+        place: Any,
+        definition: ShapeOf[Any, Any],
+        statement: Select[Any],
+        verb: str,
+        *,
+        with_order: bool = False,
+    ) -> Form:
         form = self._forms.get(place) if place is not None else None
         if form is None:
             form = Form(definition, statement, blocks_for(self._dialect), verb, with_order=with_order)
-        plan = form.plan(statement, key, limit_of(statement))
         if place is not None:
             with self._lock:  # another thread may have made or forgotten it since
-                self._forms.setdefault(place, form)
+                form = self._forms.setdefault(place, form)
                 self._forms.move_to_end(place)
                 if len(self._forms) > self._size:
                     self._forms.popitem(last=False)
-        return plan, key
+        return form
 
     def __len__(self) -> int:
         return len(self._forms)

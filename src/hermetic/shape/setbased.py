@@ -21,6 +21,7 @@ from sqlalchemy.orm import Mapper, aliased
 
 from hermetic.shape.codec import Blocks, Carrier
 from hermetic.shape.decode import Collection, Slot
+from hermetic.shape.indexes import missing_index
 from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally
 from hermetic.shape.row import Row
 from hermetic.shape.statement import order_of
@@ -105,7 +106,7 @@ class _Levels:
         child, number = aliased(_target(part)), next(self._numbers)
         way = Way(parent, part.relationship, child)
         anchor = _anchor(part, parent, child, way)
-        conditions = [self.blocks.among(anchor.child, keys), *anchor.rest, *way.filter(part.where)]
+        conditions = [self._among(way, anchor, keys), *anchor.rest, *way.filter(part.where)]
         if isinstance(part, Tally):
             sides = [side.label(f"k{n}") for n, side in enumerate(anchor.child)]
             counted = select(*sides, func.count().label("j")).select_from(child)
@@ -116,6 +117,9 @@ class _Levels:
         item = items.array(part.node, row)
         labels = [side.label(f"k{n}") for n, side in enumerate(found.sides)]
         return self.cte(self.blocks.grouped(items.source, labels, item, found.order), f"j{number}")
+
+    def _among(self, way: Way, anchor: Anchor, keys: Select[Any]) -> ColumnElement[bool]:
+        return self.blocks.among(anchor.child, keys, is_indexed=missing_index(way.declared) is None)
 
     def value(self, part: Children | Tally, level: CTE) -> ColumnElement[Any]:
         """Return what a parent reads of its level: the array, or the number."""

@@ -87,10 +87,16 @@ def has_limit(statement: Select[Any]) -> bool:
     return statement._has_row_limiting_clause  # pyright: ignore[reportPrivateUsage]
 
 
+def limit_parameter(statement: Select[Any]) -> BindParameter[Any] | None:
+    """Return the parameter that holds the LIMIT, or None where there is none or it is an expression."""
+    clause = statement._limit_clause  # pyright: ignore[reportPrivateUsage]
+    return clause if isinstance(clause, BindParameter) else None
+
+
 def limit_of(statement: Select[Any]) -> int | None:
     """Return the number of the LIMIT, or None where there is none or it is more than a number."""
-    clause = statement._limit_clause  # pyright: ignore[reportPrivateUsage]
-    value = clause.effective_value if isinstance(clause, BindParameter) else None
+    parameter = limit_parameter(statement)
+    value = parameter.effective_value if parameter is not None else None
     return value if isinstance(value, int) else None
 
 

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Column, Table, UniqueConstraint
-from sqlalchemy.orm import Mapper
-
 from hermetic.errors import NoExactForm, TooDeep, WrongStatement
 from hermetic.shape.codec import has_exact_form
+from hermetic.shape.indexes import missing_index
 from hermetic.shape.node import Children, Leaf, Node, One, Tally
 from hermetic.shape.setbased import is_anchored
 
@@ -159,28 +157,12 @@ def _unindexed(node: Node) -> Iterator[str]:
     for part in node.parts:
         match part:
             case Children() | Tally():
-                yield from _missing_index(node.mapper, part.relationship)
+                line = missing_index(node.mapper.relationships[part.relationship])
+                if line is not None:
+                    yield line
                 if isinstance(part, Children):
                     yield from _unindexed(part.node)
             case One():
                 yield from _unindexed(part.node)
             case Leaf():
                 pass
-
-
-def _missing_index(parent: Mapper[Any], relationship: str) -> Iterator[str]:
-    declared = parent.relationships[relationship]
-    columns = [there for _, there in declared.synchronize_pairs]
-    table = columns[0].table if columns else None
-    if not isinstance(table, Table) or _is_indexed(table, {column.name for column in columns}):
-        return
-    names = ", ".join(column.name for column in columns if isinstance(column, Column))
-    yield f"CREATE INDEX ix_{table.name}_{'_'.join(names.split(', '))} ON {table.fullname} ({names})"
-
-
-def _is_indexed(table: Table, columns: set[str]) -> bool:
-    keys = [[column.name for column in table.primary_key.columns]]
-    keys += [[column.name for column in index.columns] for index in table.indexes]
-    keys += [[c.name for c in each.columns] for each in table.constraints if isinstance(each, UniqueConstraint)]
-    keys += [[column.name] for column in table.columns if column.index or column.unique]
-    return any(set(key[: len(columns)]) == columns for key in keys)

@@ -36,6 +36,7 @@ class Way:
         declared: RelationshipProperty[Any] = mapper_of(parent).relationships[relationship]
         self.parent = parent
         self.child = child
+        self.declared = declared
         self.condition: ColumnElement[bool] = getattr(parent, relationship).of_type(child).expression
         self._homes: dict[Any, Any] = dict.fromkeys(declared.mapper.tables, inspect(child).selectable)
         if declared.secondary is not None:

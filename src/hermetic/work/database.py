@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL, Engine, MetaData, Select
@@ -17,6 +17,7 @@ from hermetic.engine import (
     Paging,
     Pool,
     Reader,
+    direct,
     estimated,
     fetching,
     make_async_engine,
@@ -25,7 +26,7 @@ from hermetic.engine import (
 )
 from hermetic.errors import EntityOutsideUnit
 from hermetic.observe import Recorder, Statement
-from hermetic.shape import Fetch, Plan, Plans, gathered
+from hermetic.shape import Fetch, Parameters, Plan, Plans, Rows, Step, gathered
 from hermetic.work.unit import AsyncUnitOfWork, UnitOfWork
 
 P = ParamSpec("P")
@@ -35,21 +36,25 @@ R = TypeVar("R")
 class Autocommit:
     """The source of reads outside any transaction: a connection for each, and one round trip."""
 
-    def __init__(self, engine: Engine, paging: Paging) -> None:
+    def __init__(self, engine: Engine, recorder: Recorder, paging: Paging) -> None:
         self.plans = Plans(engine.dialect)
         self.paging = paging
+        self._direct = nullcontext(direct(engine, self._fetched, recorder.sent))
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._snapshot = with_snapshot(engine)
 
+    def fetching(self, plan: Plan) -> AbstractContextManager[Fetch]:
+        """Return what fetches on a connection of its own; several statements share one read-only transaction."""
+        return self._direct if plan.statements == 1 else self._in_snapshot()
+
     @contextmanager
-    def fetching(self, plan: Plan) -> Generator[Fetch]:
-        """Yield what fetches on a connection of its own; several statements share one read-only transaction."""
-        if plan.statements == 1:
-            with self._engine.connect() as connection:
-                yield fetching(connection)
-        else:
-            with self._snapshot.begin() as connection:
-                yield fetching(connection)
+    def _in_snapshot(self) -> Generator[Fetch]:
+        with self._snapshot.begin() as connection:
+            yield fetching(connection)
+
+    def _fetched(self, step: Step, sql: str, parameters: Parameters) -> Rows:
+        with self._engine.connect() as connection:
+            return fetching(connection)(step, sql, parameters)
 
     def selected(self, statement: Select[Any], verb: str) -> list[Any]:
         """Return the values or rows that the statement selects."""
@@ -94,8 +99,9 @@ class Database(Reader):
         page_secret: str | bytes | None = None,
     ) -> None:
         self._engine = make_engine(url, pool or Pool.server())
-        self._autocommit = Autocommit(self._engine, _paging(self._engine, limits, page_secret))
         self._recorder = Recorder(self._engine)
+        paging = _paging(self._engine, limits, page_secret)
+        self._autocommit = Autocommit(self._engine, self._recorder, paging)
         super().__init__(self._autocommit)
 
     @property
@@ -152,8 +158,8 @@ class AsyncDatabase(AsyncReader):
     ) -> None:
         self._engine = make_async_engine(url, pool or Pool.server())
         core = self._engine.sync_engine
-        self._autocommit = Autocommit(core, _paging(core, limits, page_secret))
-        self._recorder = Recorder(self._engine.sync_engine)
+        self._recorder = Recorder(core)
+        self._autocommit = Autocommit(core, self._recorder, _paging(core, limits, page_secret))
         # the session holds no connection: only its way into the greenlet is used
         super().__init__(Reader(self._autocommit), AsyncSession(self._engine))
 

@@ -176,7 +176,9 @@ class MariaDB:
         """Return a grouped column, empty where it is NULL."""
         return func.coalesce(json, func.json_array())
 
-    def among(self, columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnElement[bool]:
+    def among(
+        self, columns: Sequence[ColumnElement[Any]], keys: Select[Any], *, is_indexed: bool
+    ) -> ColumnElement[bool]:
         """Return the condition that the columns equal a row of `keys`."""
         return (tuple_(*columns) if len(columns) > 1 else columns[0]).in_(keys)
 

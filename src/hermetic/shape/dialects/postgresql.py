@@ -205,10 +205,14 @@ class PostgreSQL:
         """Return a grouped column, empty where it is NULL."""
         return func.coalesce(json, _EMPTY)
 
-    def among(self, columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnElement[bool]:
+    def among(
+        self, columns: Sequence[ColumnElement[Any]], keys: Select[Any], *, is_indexed: bool
+    ) -> ColumnElement[bool]:
         """Return the condition that the columns equal a row of `keys`."""
         if len(columns) > 1:
             return tuple_(*columns).in_(keys)
+        if not is_indexed:
+            return columns[0].in_(keys)
         # an array is looked up in the index, where IN (SELECT ...) joins, and often scans, the whole table
         return columns[0] == any_(func.array(keys.scalar_subquery()))
 

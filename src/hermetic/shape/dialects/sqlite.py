@@ -201,7 +201,9 @@ class SQLite:
         """Return a grouped column, empty where it is NULL; json() again, as the column lost the mark."""
         return func.json(func.coalesce(json, literal_column("'[]'")))
 
-    def among(self, columns: Sequence[ColumnElement[Any]], keys: Select[Any]) -> ColumnElement[bool]:
+    def among(
+        self, columns: Sequence[ColumnElement[Any]], keys: Select[Any], *, is_indexed: bool
+    ) -> ColumnElement[bool]:
         """Return the condition that the columns equal a row of `keys`."""
         return (tuple_(*columns) if len(columns) > 1 else columns[0]).in_(keys)
 
