@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import check, flat, graph, latency, report, rivals, route, stream
+from bench import check, flat, graph, latency, report, rivals, route, strategies, stream
 from bench.measure import Way
 from bench.shop import CUSTOMERS, PROFILES, fill
 from hermetic import AsyncDatabase
@@ -20,13 +20,20 @@ from hermetic.testing import start
 
 WORKLOADS: dict[str, Any] = {
     "graph": graph,
+    "strategies": strategies,
     "get": flat.BY_KEY,
     "flat": flat.MANY,
     "route": route,
     "latency": latency,
     "stream": stream,
 }
-PROFILED = {"graph": graph.SIZES, "get": (flat.BY_KEY.size,), "flat": (flat.MANY.size,), "latency": (latency.SCREEN,)}
+PROFILED = {
+    "graph": graph.SIZES,
+    "strategies": graph.SIZES,
+    "get": (flat.BY_KEY.size,),
+    "flat": (flat.MANY.size,),
+    "latency": (latency.SCREEN,),
+}
 
 
 def main() -> int:

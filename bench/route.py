@@ -27,15 +27,16 @@ async def opened(url: str, driver: str) -> AsyncGenerator[list[Way]]:
     command = (sys.executable, "-m", "bench.route_app")
     pipe = asyncio.subprocess.PIPE
     server = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    connections: list[Connection] = []
     try:
         assert server.stdin is not None and server.stdout is not None
         server.stdin.write(url.replace("postgresql:", f"postgresql+{driver}:").encode() + b"\n")
         port = int(await server.stdout.readline())
-        connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS)]
+        connections += [await asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS)]
         yield [_way(name, path, connections) for path, name in {**ours.ROUTES, "/orm": ORM}.items()]
+    finally:
         for _, writer in connections:
             writer.close()
-    finally:
         server.terminate()
         await server.wait()
 

@@ -149,16 +149,16 @@ class EventRow(Shape[Event]):
     amount: int
 
 
-def customers(roots: int) -> Select[Customer]:
-    return select(Customer).where(Customer.id < BOUND).order_by(Customer.id).limit(roots)
+def customers(roots: int, below: int = BOUND) -> Select[Customer]:
+    return select(Customer).where(Customer.id < below).order_by(Customer.id).limit(roots)
 
 
-def members(roots: int) -> Select[Member]:
-    return select(Member).where(Member.id < BOUND).order_by(Member.id).limit(roots)
+def members(roots: int, below: int = BOUND) -> Select[Member]:
+    return select(Member).where(Member.id < below).order_by(Member.id).limit(roots)
 
 
-def profiles(rows: int) -> Select[Profile]:
-    return select(Profile).where(Profile.id < BOUND).order_by(Profile.id).limit(rows)
+def profiles(rows: int, below: int = BOUND) -> Select[Profile]:
+    return select(Profile).where(Profile.id < below).order_by(Profile.id).limit(rows)
 
 
 def events(rows: int) -> Select[Event]:

