@@ -205,6 +205,12 @@ def test_a_pydantic_model_is_filled_by_the_names_of_its_fields(db: Database) -> 
     }
 
 
+def test_json_of_a_pydantic_model_is_its_own(db: Database) -> None:
+    assert stocked(db).json(UserForm, select(User)) == (
+        b'[{"name":"ann","addresses":[{"e-mail":"a@x"},{"e-mail":"b@x"}],"initial":"a"}]'
+    )
+
+
 def test_a_shape_holds_dataclasses_and_msgspec_writes_them(db: Database) -> None:
     found = stocked(db).all(MixedShape, select(User))
     assert b'"email_address":"a@x","owner":"ann"' in msgspec.json.encode(found)

@@ -2,7 +2,20 @@
 
 from typing import assert_type
 
-from models import Address, AddressData, AddressDict, User, UserCard, UserData, UserDTO, UserForm, UserModel
+from models import (
+    Address,
+    AddressData,
+    AddressDict,
+    AliceCard,
+    AnyUser,
+    BobCard,
+    User,
+    UserCard,
+    UserData,
+    UserDTO,
+    UserForm,
+    UserModel,
+)
 from sqlalchemy import Row, Select, select
 
 from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Page, Pool, Statement, path, prepared
@@ -58,6 +71,7 @@ async def use(db: AsyncDatabase) -> None:
     assert_type(await db.exists(select(User.id, User.name)), bool)
     assert_type(await db.run(register_user, "alice", "a@example.com"), int)
     assert_type(await db.all(UserData, select(User)), list[UserDTO])
+    assert_type(await db.all(AnyUser, select(User)), list[AliceCard | BobCard])
     assert_type(await db.get(UserForm, 5), UserModel | None)
     assert_type(await db.one(AddressData, select(Address)), AddressDict)
     await db.all(UserCard, select(Address))  # E: wrong model

@@ -59,3 +59,14 @@ class UserModel(BaseModel):
 UserData = shape_of(User, UserDTO)
 AddressData = shape_of(Address, AddressDict)
 UserForm = shape_of(User, UserModel)
+
+
+class AliceCard(Shape[User], tag="alice"):
+    name: str
+
+
+class BobCard(Shape[User], tag="bob"):
+    id: int
+
+
+AnyUser = shape_of(User, AliceCard, BobCard)

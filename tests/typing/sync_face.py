@@ -2,7 +2,20 @@
 
 from typing import assert_type
 
-from models import Address, AddressData, AddressDict, User, UserCard, UserData, UserDTO, UserForm, UserModel
+from models import (
+    Address,
+    AddressData,
+    AddressDict,
+    AliceCard,
+    AnyUser,
+    BobCard,
+    User,
+    UserCard,
+    UserData,
+    UserDTO,
+    UserForm,
+    UserModel,
+)
 from sqlalchemy import Row, Select, select
 
 from hermetic import Database, Page, Pool, Repository, UnitOfWork, path, prepared
@@ -58,6 +71,7 @@ def use(db: Database) -> None:
     assert_type(db.exists(select(User.id, User.name)), bool)
     assert_type(db.run(register_user, "alice", "a@example.com"), int)
     assert_type(db.all(UserData, select(User)), list[UserDTO])
+    assert_type(db.all(AnyUser, select(User)), list[AliceCard | BobCard])
     assert_type(db.get(UserForm, 5), UserModel | None)
     assert_type(db.one(AddressData, select(Address)), AddressDict)
     db.all(UserCard, select(Address))  # E: wrong model

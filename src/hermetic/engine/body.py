@@ -21,10 +21,18 @@ def encoded(shapes: list[Any], *, web_safe: bool) -> bytes:
         web_safe: write integers beyond 2**53 - 1 as strings, which JavaScript would round. Decimals are strings and
             instants end in `Z` in either form.
     """
-    body = msgspec.json.encode(shapes)
+    body = msgspec.json.encode(shapes, enc_hook=_dumped)
     if not web_safe or not _LONG_NUMBER.search(body):
         return body
-    return msgspec.json.encode(_safe(msgspec.to_builtins(shapes)))
+    return msgspec.json.encode(_safe(msgspec.to_builtins(shapes, enc_hook=_dumped)))
+
+
+def _dumped(value: Any) -> Any:
+    """Return a pydantic model as its own JSON has it: msgspec cannot write one."""
+    dump = getattr(value, "model_dump", None)
+    if dump is None:
+        raise NotImplementedError(f"a {type(value).__name__} cannot be written as JSON")
+    return dump(mode="json", by_alias=True)
 
 
 def _safe(value: Any) -> Any:

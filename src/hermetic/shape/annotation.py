@@ -54,6 +54,11 @@ def type_name(kind: Any) -> str:
     return str(kind).removeprefix("typing.")
 
 
+def members_of(kind: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the one type that is none."""
+    return get_args(kind) if get_origin(kind) in _UNIONS else (kind,)
+
+
 def list_of(item: Any) -> Any:
     """Return `list[item]` for an item that is only known at run time."""
     return types.GenericAlias(list, (item,))
@@ -79,6 +84,7 @@ def parse(annotation: Any) -> Annotation:
             admits_unset = admits_unset or msgspec.UnsetType in members
             left = [member for member in members if member not in (types.NoneType, msgspec.UnsetType)]
             if len(left) != 1:
+                kind = Union[tuple(left)] if left else kind  # noqa: UP007  # of any number
                 break
             kind = left[0]
         else:

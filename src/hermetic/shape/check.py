@@ -21,7 +21,7 @@ from sqlalchemy.orm import (
 from sqlalchemy.types import JSON, Float, Numeric, TypeDecorator
 
 from hermetic.errors import Problem
-from hermetic.shape.annotation import Annotation, parse, type_name
+from hermetic.shape.annotation import Annotation, members_of, parse, type_name
 from hermetic.shape.codec import has_exact_form
 from hermetic.shape.criteria import tables_named
 from hermetic.shape.fields import Count, Many, Marker, Path
@@ -41,9 +41,10 @@ from hermetic.shape.lines import (
     shape_name,
     way_in,
 )
-from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally
+from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally, Variant
 from hermetic.shape.target import target_of
 from hermetic.shape.to_one import is_single, may_be_absent, remote_columns
+from hermetic.shape.union import variants_of
 from hermetic.shape.ways import Way
 
 ModelOf = Callable[[Any], "type | None"]
@@ -94,6 +95,20 @@ class Checker:
             self._add(path, f"{shape.__name__} must be given {name}, which no read gives", f"{name} = ...  # a default")
         parts = [part for name, annotation in fields.items() if (part := self._part(place, name, parse(annotation)))]
         return Node(shape, mapper, tuple(parts))
+
+    def any_node(self, shape: Any, mapper: Mapper[Any], path: str, *place: Any, **options: Any) -> Node:
+        """Return the node of a shape, or of a union of shapes over the classes of a hierarchy."""
+        members = members_of(shape)
+        if len(members) == 1:
+            return self.node(shape, mapper, path, *place, **options)
+        problems, owners = variants_of(members, mapper, path, self._model_of)
+        self.problems += problems
+        nodes = [
+            self.node(each, inspect_mapped(self._model_of(each)), f"{path}<{each.__name__}>", *place, **options)
+            for each in ([] if problems else members)
+        ]
+        variants = [Variant(node, owners[node.mapper], node.mapper is mapper) for node in nodes]
+        return Node(shape, mapper, variants=tuple(variants))
 
     def _add(self, where: str, what: str, fix: str) -> None:
         self.problems.append(Problem(where, what, fix))
@@ -320,7 +335,7 @@ class Checker:
             self._add(where, f"{ways[-1]} may be absent, so `{annotation.text}` would lie", fix)
         hops = self._hops(where, ways)
         stack = (*place.stack, (place.shape, name))
-        node = self.node(
+        node = self.any_node(
             annotation.type, target, where, stack, in_collection=place.in_collection, is_anchored=place.is_anchored
         )
         return One(name, hops, node, is_optional or annotation.is_optional)
@@ -358,7 +373,7 @@ class Checker:
         way = Way(aliased(place.mapper), declared.key, aliased(declared.mapper))
         is_anchored = place.is_anchored and way.anchor() is not None
         path = f"{where}[]"
-        node = self.node(annotation.item, target, path, stack, in_collection=True, is_anchored=is_anchored)
+        node = self.any_node(annotation.item, target, path, stack, in_collection=True, is_anchored=is_anchored)
         return Children(name, declared.key, node, marker.where, orderings, marker.limit)
 
     def _tally(self, place: _Place, where: str, name: str, annotation: Annotation, marker: Count) -> Tally | None:
@@ -392,6 +407,8 @@ class Checker:
     def _reads(
         self, where: str, name: str, outer: Any, shape: Any, target: Mapper[Any], form: str, marker: Marker | None
     ) -> bool:
+        if len(members_of(shape)) > 1:
+            return True  # the check of its variants says what is wrong
         model = self._model_of(shape)
         wanted = target.class_.__name__
         kind = target_of(shape)
@@ -410,11 +427,12 @@ class Checker:
         self, place: _Place, where: str, name: str, annotation: Annotation, shape: Any, marker: Path | Many
     ) -> bool:
         """Return whether this field ends here, because a shape that contains itself reached its stated depth."""
-        recurs = shape is place.shape or any(outer is shape for outer, _ in place.stack)
+        around = {place.shape, *(outer for outer, _ in place.stack)}
+        recurs = any(each in around for each in members_of(shape))
         if not recurs:
             return False
         if marker.depth is None:
-            self._add(where, f"{shape.__name__} contains itself without end", end_line(name, shape, marker))
+            self._add(where, f"{type_name(shape)} contains itself without end", end_line(name, shape, marker))
             return True
         marks_the_end = annotation.admits_unset or (annotation.item is not None and annotation.is_optional)
         holder = target_of(place.shape)

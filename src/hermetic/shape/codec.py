@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from sqlalchemy import ARRAY, ColumnElement, Dialect, FromClause, Select, column, select
 from sqlalchemy.dialects import mysql, postgresql
-from sqlalchemy.orm import Mapper, aliased
 from sqlalchemy.types import (
     BINARY,
     JSON,
@@ -31,7 +30,9 @@ from sqlalchemy.types import (
 )
 
 from hermetic.errors import NoExactForm
+from hermetic.shape.node import Node
 from hermetic.shape.statement import variant
+from hermetic.shape.variants import alias_of
 from hermetic.shape.wire import MULTIRANGES, NETWORK, OWN, RANGES, HasCodec, Load, enum_members, enum_values, unwrap
 
 KEYS = "hermetic_keys"
@@ -66,7 +67,7 @@ class Rows:
     each.
     """
 
-    mapper: Mapper[Any]
+    node: Node
     parent: Any
     where: Callable[[Any], list[ColumnElement[bool]]]
     order_by: Callable[[Any], list[ColumnElement[Any]]]
@@ -75,7 +76,7 @@ class Rows:
 
     def alias(self, source: FromClause | None = None) -> Any:
         """Return a fresh alias of the child class, over its table or over `source`."""
-        return aliased(self.mapper, source)
+        return alias_of(self.node, source)
 
     def select(self, child: Any, *columns: Any) -> Select[*tuple[Any, ...]]:
         """Return the statement over the children of one parent."""

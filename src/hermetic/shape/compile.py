@@ -41,18 +41,18 @@ def compose(
         if has_limit(chosen):  # a database may run the CTE twice, and must find the same rows
             chosen = chosen.order_by(*key_of(entity))
         grouped = SetBasedRow(blocks)
-        record, order = grouped.record(node, entity), grouped.ordered(ordering)
+        record, order = grouped.root(node, entity), grouped.ordered(ordering)
         whole = grouped.statement(chosen, extra).options(*criteria_of(statement))
-        return Level(whole, record, grouped.carriers, order=order)
+        return Level(whole, record, grouped.carriers, order=order, kept=grouped.kept)
     row: Row = KeyedRow(blocks) if strategy == "per_level" else CorrelatedRow(blocks)
     if not isinstance(row, KeyedRow):
         _check_nesting(node, blocks)
-    record, order = row.record(node, entity), row.ordered(ordering)
+    record, order = row.root(node, entity), row.ordered(ordering)
     expressions = [*(carrier.expression for carrier in row.carriers), *extra]
     whole = row.joined(chosen.with_only_columns(*expressions, maintain_column_froms=True))
     below = row.below if isinstance(row, KeyedRow) else []
     filtered = [_filtered(each, criteria_of(statement)) for each in below]
-    return Level(whole, record, row.carriers, filtered, order=order)
+    return Level(whole, record, row.carriers, filtered, order=order, kept=row.kept)
 
 
 def _filtered(level: Level, criteria: Sequence[CriteriaOption]) -> Level:
@@ -66,7 +66,7 @@ def _filtered(level: Level, criteria: Sequence[CriteriaOption]) -> Level:
 def _check_nesting(node: Node, blocks: Blocks) -> None:
     needed = nesting(node)
     if blocks.max_nesting is not None and needed > blocks.max_nesting:
-        raise TooDeep(node.shape.__name__, blocks.dialect.name, needed, blocks.max_nesting)
+        raise TooDeep(node.name, blocks.dialect.name, needed, blocks.max_nesting)
 
 
 def tables_of(statement: ClauseElement) -> frozenset[str]:

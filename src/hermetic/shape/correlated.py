@@ -11,6 +11,7 @@ from hermetic.shape.codec import Carrier, Rows
 from hermetic.shape.decode import Collection, Slot
 from hermetic.shape.node import Children, Leaf, Node, One, Part, Tally
 from hermetic.shape.row import Row, counted
+from hermetic.shape.variants import alias_of, array_of, steps
 from hermetic.shape.ways import Way
 
 
@@ -29,7 +30,7 @@ class CorrelatedRow(Row):
 
         return self.blocks.children(
             Rows(
-                mapper=part.node.mapper,
+                node=part.node,
                 parent=entity,
                 where=lambda child: way(child).where(part.where),
                 order_by=lambda child: way(child).order_by(part.order_by),
@@ -39,7 +40,16 @@ class CorrelatedRow(Row):
         )
 
     def _array(self, node: Node, entity: Any) -> ColumnElement[Any]:
-        return self.blocks.array([self._item(part, entity) for part in node.parts])
+        if node.variants:
+            self.kept.append(entity)
+            return array_of(node, entity, self._numbered)
+        return self.blocks.array(self._items(node, entity))
+
+    def _numbered(self, number: ColumnElement[Any], node: Node | None, entity: Any) -> ColumnElement[Any]:
+        return self.blocks.array([number, *([] if node is None else self._items(node, entity))])
+
+    def _items(self, node: Node, entity: Any) -> list[ColumnElement[Any]]:
+        return [self._item(part, entity) for part in node.parts]
 
     def _item(self, part: Part, entity: Any) -> ColumnElement[Any]:
         match part:
@@ -56,8 +66,8 @@ class CorrelatedRow(Row):
     def _scalar(self, part: Leaf | One, entity: Any) -> ColumnElement[Any]:
         ways: list[Any] = []
         last = entity
-        for hop in part.hops:
-            target = aliased(hop.target)
+        for hop, node in steps(part.hops, part.node if isinstance(part, One) else None):
+            target = aliased(hop.target) if node is None else alias_of(node)
             ways.append(getattr(last, hop.key).of_type(target))
             last = target
         if isinstance(part, One):
@@ -70,7 +80,7 @@ class CorrelatedRow(Row):
 def nesting(node: Node, *, in_collection: bool = False) -> int:
     """Return how deep the selects nest: 2 for each collection, 1 for each to-one inside one."""
     depths = [0]
-    for part in node.parts:
+    for part in (part for each in node.nodes for part in each.parts):
         match part:
             case Children():
                 depths.append(2 + nesting(part.node, in_collection=True))

@@ -18,6 +18,7 @@ from hermetic.shape.annotation import list_of
 from hermetic.shape.codec import Carrier
 from hermetic.shape.node import Children, Leaf, Node, One, Part
 from hermetic.shape.target import target_of
+from hermetic.shape.variants import UNKNOWN
 from hermetic.shape.wire import wire_of
 
 Rows = Sequence[Sequence[Any]]
@@ -44,7 +45,7 @@ class Nested:
 
     presence: int
     is_optional: bool
-    record: Record
+    record: Record | Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,15 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several shapes over the columns of one row; `number` is the column that says which."""
+
+    number: int
+    records: tuple[Record, ...]
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """One statement of a read and the layout of its rows; `below` are read by the keys found here.
 
@@ -63,34 +73,46 @@ class Level:
         keys: columns of the level above that hold the keys of the parents; none at the root.
         position: the column that holds the position of the parent, from 1.
         order: the columns that hold what orders the rows, where that was asked for.
+        kept: polymorphic aliases, to which SQLAlchemy holds weak references until the statement is compiled.
     """
 
     statement: Select[Any]
-    record: Record
+    record: Record | Choice
     carriers: Sequence[Carrier]
     below: Sequence[Level] = ()
     keys: tuple[int, ...] = ()
     position: int = 0
     order: tuple[int, ...] = ()
+    kept: Sequence[Any] = ()
 
 
 @functools.cache
-def wire_struct(node: Node) -> type[msgspec.Struct]:
-    """Return the array-like struct in which the JSON of `node` travels."""
+def wire_type(node: Node) -> Any:
+    """Return the type in which the JSON of `node` travels: one struct, or a union of numbered ones."""
+    if not node.variants:
+        return wire_struct(node)
+    unknown = msgspec.defstruct("UnknownWire", [], array_like=True, frozen=True, tag=UNKNOWN)
+    kinds: Any = (*(wire_struct(each, number) for number, each in enumerate(node.nodes)), unknown)
+    return Union[kinds]  # noqa: UP007  # of any number
+
+
+@functools.cache
+def wire_struct(node: Node, number: int | None = None) -> type[msgspec.Struct]:
+    """Return the array-like struct in which the JSON of `node` travels, behind its number in a union."""
     fields: list[tuple[str, Any]] = []
     for part in node.parts:
         match part:
             case Leaf():
                 fields.append((part.name, wire_of(part.type, part.annotation).type))
             case One():
-                wire: Any = wire_struct(part.node)
+                wire: Any = wire_type(part.node)
                 fields.append((part.name, wire | None if part.is_optional else wire))
             case Children():
-                fields.append((part.name, list_of(wire_struct(part.node))))
+                fields.append((part.name, list_of(wire_type(part.node))))
             case _:
                 fields.append((part.name, int))
     name = f"{node.shape.__name__}Wire"
-    return msgspec.defstruct(name, fields, array_like=True, frozen=True, gc=False)
+    return msgspec.defstruct(name, fields, array_like=True, frozen=True, gc=False, tag=number)
 
 
 def _or_text(annotation: Any) -> Any:
@@ -113,7 +135,7 @@ class Collection:
     """Decodes the JSON text of one collection column into a list of shapes."""
 
     def __init__(self, node: Node) -> None:
-        self._decode = msgspec.json.Decoder(list_of(wire_struct(node))).decode
+        self._decode = msgspec.json.Decoder(list_of(wire_type(node))).decode
         self._make = _maker_of_wires(node)
 
     def load(self, text: str) -> Any:
@@ -131,6 +153,11 @@ def _maker_of_wires(node: Node) -> Callable[[Any], list[Any]]:
         return name
 
     def shape(node: Node, wire: str, depth: int) -> str:
+        if node.variants:
+            kinds = [named("kind", wire_struct(each, number)) for number, each in enumerate(node.nodes)]
+            made = [shape(each, wire, depth) for each in node.nodes]
+            tests = [f"type({wire}) is {kind}" for kind in kinds]
+            return _one_of(tests, made, f"{named('unknown', _unknown(node))}()")
         values = [(part.name, value(part, f"{wire}.{part.name}", depth)) for part in node.parts]
         return filled(scope, node.shape, values)
 
@@ -168,7 +195,7 @@ Lists = Sequence[Sequence[list[Any]]]
 Make = Callable[[Rows, Lists], list[Any]]
 
 
-def maker(record: Record, loads: Sequence[Callable[[Any], Any] | None], lists: int = 0) -> Make:
+def maker(record: Record | Choice, loads: Sequence[Callable[[Any], Any] | None], lists: int = 0) -> Make:
     """Return the function that makes the shapes of all rows, given for each of the `lists` levels below its children
     by row.
 
@@ -177,7 +204,12 @@ def maker(record: Record, loads: Sequence[Callable[[Any], Any] | None], lists: i
     """
     scope: dict[str, Any] = {"absent": _absent}
 
-    def literal(record: Record) -> str:
+    def literal(record: Record | Choice) -> str:
+        if isinstance(record, Choice):
+            tests = [f"row[{record.number}] == {number}" for number in range(len(record.records))]
+            unknown = f"unknown{len(scope)}"
+            scope[unknown] = _unknown(record.node)
+            return _one_of(tests, [literal(each) for each in record.records], f"{unknown}()")
         return filled(scope, record.shape, [(name, value(record, name, part)) for name, part in record.fields])
 
     def value(record: Record, name: str, part: Slot | Nested | Listed) -> str:
@@ -200,6 +232,22 @@ def maker(record: Record, loads: Sequence[Callable[[Any], Any] | None], lists: i
         each = f"row, {', '.join(f'list{place}' for place in range(lists))} in zip(rows, *lists)"
     make: Make = eval(f"lambda rows, lists: [{literal(record)} for {each}]", scope)
     return make
+
+
+def _one_of(tests: list[str], made: list[str], otherwise: str) -> str:
+    """Return the expression that is the first of `made` whose test holds."""
+    chosen = "".join(f"{value} if {test} else " for test, value in zip(tests, made, strict=True))
+    return f"({chosen}{otherwise})"
+
+
+def _unknown(node: Node) -> Callable[[], Any]:
+    model, name = node.mapper.class_.__name__, node.name
+
+    def refuse() -> Any:
+        reason = f"a row of {model} is of a kind that no class of the model has, so no member of {name} reads it"
+        raise ValueMismatch(name, reason)
+
+    return refuse
 
 
 def _absent(field: str) -> Any:

@@ -7,7 +7,19 @@ import sys
 import weakref
 from pathlib import Path as FilePath
 from types import FrameType
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, dataclass_transform, get_args, get_origin
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Protocol,
+    Self,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    overload,
+)
 
 import msgspec
 from sqlalchemy import event
@@ -15,16 +27,21 @@ from sqlalchemy.orm import registry
 
 from hermetic.errors import Problem, ShapeError
 from hermetic.model import can_configure
-from hermetic.shape.annotation import parse, type_name
+from hermetic.shape.annotation import members_of, parse, type_name
 from hermetic.shape.check import Checker, mapper_of
 from hermetic.shape.node import Node
-from hermetic.shape.openapi import core_schema
+from hermetic.shape.openapi import core_schema, with_discriminators
 from hermetic.shape.strategy import Facts
 from hermetic.shape.target import target_of
 
 Model = TypeVar("Model")
 Entity = TypeVar("Entity")
 Target = TypeVar("Target")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
 Shape_co = TypeVar("Shape_co", covariant=True)
 
 
@@ -33,17 +50,21 @@ class ShapeOf(Generic[Entity, Shape_co]):
     once it is checked.
     """
 
-    def __init__(self, shape: type[Any], model: type[Any], location: str, names: dict[str, Any]) -> None:
+    def __init__(self, shape: Any, model: type[Any], location: str, names: dict[str, Any]) -> None:
         self.shape = shape
         self.model = model
         self.location = location
         self.names = names
-        self.__name__: str = shape.__name__
+        self.__name__: str = type_name(shape)
         self._node: Node | None = None
 
     def __shape__(self) -> ShapeOf[Entity, Shape_co]:
         """Return itself: what `shape_of()` returns is taken by every verb."""
         return self
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """Return the schema of a union that this definition stands beside: `Annotated[CarCard | TruckCard, this]`."""
+        return handler.generate_schema(with_discriminators(source))
 
     @property
     def node(self) -> Node:
@@ -67,10 +88,12 @@ class ShapeOf(Generic[Entity, Shape_co]):
         if mapper is None:
             return True
         try:
-            annotations = [parse(annotation) for annotation in self.fields(self.shape).values()]
+            fields = [self.fields(member) for member in members_of(self.shape)]
+            annotations = [parse(annotation) for each in fields for annotation in each.values()]
         except NameError:
             return False
-        inner = {_definition_of(each.item or each.type) for each in annotations} - {None}
+        members = [member for each in annotations for member in members_of(each.item or each.type)]
+        inner = {_definition_of(member) for member in members} - {None}
         seen |= {self.shape}
         if not all(each.is_ready(seen) for each in inner if each is not None and each.shape not in seen):
             return False
@@ -97,7 +120,7 @@ class ShapeOf(Generic[Entity, Shape_co]):
             checker.problems.append(_not_mapped(self.shape, self.model))
             raise ShapeError(self.__name__, self.location, checker.problems)
         mapper.registry.configure(cascade=True)
-        node = checker.node(self.shape, mapper, self.__name__)
+        node = checker.any_node(self.shape, mapper, self.__name__)
         if checker.problems:
             raise ShapeError(self.__name__, self.location, checker.problems)
         return node
@@ -173,32 +196,57 @@ class Shape(msgspec.Struct, Generic[Model], metaclass=ShapeMeta):
         return core_schema(cls, _fields_of(cls), handler)
 
 
-def shape_of(model: type[Entity], target: type[Target], /) -> ShapeType[Entity, Target]:
-    """Return the shape that reads `model` into a dataclass, a pydantic model or a TypedDict; every verb takes it.
+@overload
+def shape_of(model: type[Entity], target: type[Target], /) -> ShapeType[Entity, Target]: ...
+@overload
+def shape_of(model: type[Entity], a: type[A], b: type[B], /) -> ShapeType[Entity, A | B]: ...
+@overload
+def shape_of(model: type[Entity], a: type[A], b: type[B], c: type[C], /) -> ShapeType[Entity, A | B | C]: ...
+@overload
+def shape_of(
+    model: type[Entity], a: type[A], b: type[B], c: type[C], d: type[D], /
+) -> ShapeType[Entity, A | B | C | D]: ...
+@overload
+def shape_of(
+    model: type[Entity], a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], /
+) -> ShapeType[Entity, A | B | C | D | E]: ...
+def shape_of(model: type[Entity], /, *targets: type[Any]) -> ShapeType[Entity, Any]:  # no checker unites *targets
+    """Return the shape that reads `model` into a class that names no model, or into one of several shapes; every verb
+    takes it.
 
         UserData = shape_of(User, UserDTO)
         users: list[UserDTO] = db.all(UserData, select(User))
 
-    Write it once, beside the class. Fields are those of a `Shape`, checked the same way; classes inside it need no
-    model of their own, as the relationship names it. A pydantic model is validated, by the names of its fields.
+        VehicleCard = shape_of(Vehicle, CarCard, TruckCard)
+        cards: list[CarCard | TruckCard] = db.all(VehicleCard, select(Vehicle))
+
+    Write it once, beside the class. Fields are those of a `Shape`, checked the same way.
+
+    Args:
+        model: the mapped class that statements select.
+        targets: one dataclass, pydantic model (validated, by the names of its fields) or TypedDict; classes inside it
+            need no model of their own. Or up to 5 shapes of the classes of a hierarchy, each with a tag of its own:
+            `class CarCard(Shape[Car], tag="car")`; a row is read by the member of its class or of the nearest above.
 
     Raises:
-        ShapeError: the class cannot be filled, or a field does not fit the model; raised here, or, where it names a
-            class that comes later, as soon as that class exists.
+        ShapeError: the class cannot be filled, a field does not fit the model, or a row would have no member; raised
+            here, or, where a class is named that comes later, as soon as that class exists.
     """
-    found: ShapeOf[Any, Any] | None = _named.get((model, target))
+    found: ShapeOf[Any, Any] | None = _named.get((model, *targets))
     if found is not None:
         return found
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]  # documented, and the only way in
-    if target_of(target) is None:
-        raise ShapeError(type_name(target), _location(frame), [_not_a_target(target)])
-    definition: ShapeOf[Entity, Target] = ShapeOf(target, model, _location(frame), _names_at(frame))
-    _named[model, target] = definition
+    location = _location(frame)
+    if len(targets) == 1 and target_of(targets[0]) is None:
+        raise ShapeError(type_name(targets[0]), location, [_not_a_target(targets[0])])
+    united: Any = Union[targets]  # noqa: UP007  # of any number
+    definition: ShapeOf[Entity, Any] = ShapeOf(united, model, location, _names_at(frame))
     _announce(definition)
+    _named[model, *targets] = definition
     return definition
 
 
-_named: weakref.WeakValueDictionary[tuple[Any, Any], ShapeOf[Any, Any]] = weakref.WeakValueDictionary()
+_named: weakref.WeakValueDictionary[tuple[Any, ...], ShapeOf[Any, Any]] = weakref.WeakValueDictionary()
 _waiting: list[weakref.ref[ShapeOf[Any, Any]]] = []
 _watched: weakref.WeakSet[registry] = weakref.WeakSet()
 

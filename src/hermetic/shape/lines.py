@@ -64,9 +64,9 @@ def line(name: str, text: str, marker: Marker | None = None) -> str:
 def end_line(name: str, shape: type, marker: Path | Many) -> str:
     """Return the line of a field whose shape contains itself: with a depth, and a default that says "not read"."""
     if isinstance(marker, Many):
-        text, default = f'list["{shape.__name__}"] | None', "None"
+        text, default = f'list["{type_name(shape)}"] | None', "None"
     else:
-        text, default = f'"{shape.__name__} | None | UnsetType"', "UNSET"
+        text, default = f'"{type_name(shape)} | None | UnsetType"', "UNSET"
     marker = replace(marker, depth=max(marker.depth or 3, 1))
     if _has_expressions(marker):
         return f"{text}  # the type of {name}; add depth={marker.depth} beside it, and = {default} behind it"

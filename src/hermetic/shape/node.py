@@ -69,9 +69,33 @@ Part = Leaf | One | Children | Tally
 
 
 @dataclass(frozen=True, slots=True)
+class Variant:
+    """One member of a union of shapes, and the rows of the hierarchy that it reads: those of its class, by their
+    polymorphic identities, or the rest.
+    """
+
+    node: Node
+    identities: tuple[Any, ...]
+    takes_the_rest: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
-    """One shape over one model. A field that is left at its default (a depth that ended) has no part."""
+    """One shape over one model, or one of several over a class hierarchy. A field that is left at its default (a depth
+    that ended) has no part.
+    """
 
     shape: type[Any]
     mapper: Mapper[Any]
     parts: tuple[Part, ...] = field(default=())
+    variants: tuple[Variant, ...] = field(default=())
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Return the nodes that have the parts: those of the variants, or this one."""
+        return tuple(variant.node for variant in self.variants) or (self,)
+
+    @property
+    def name(self) -> str:
+        """Return the name of the shape, or of all shapes of the union."""
+        return " | ".join(node.shape.__name__ for node in self.nodes)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy.orm import aliased
-
 from hermetic.shape.codec import Blocks, Carrier
 from hermetic.shape.decode import Level, Listed
 from hermetic.shape.node import Children
 from hermetic.shape.row import Row
+from hermetic.shape.variants import alias_of
 from hermetic.shape.ways import Found, Way, selecting
 
 
@@ -26,7 +25,7 @@ class KeyedRow(Row):
 
     def children(self, part: Children, entity: Any) -> Listed:
         """Return the field that the level below fills."""
-        way = Way(entity, part.relationship, aliased(part.node.mapper))
+        way = Way(entity, part.relationship, alias_of(part.node))
         anchor = way.anchor()
         assert anchor is not None  # `is_anchored` holds for the shape, or another strategy is chosen
         parents = self.blocks.keys([column.type for column in anchor.parent])
@@ -35,7 +34,7 @@ class KeyedRow(Row):
         found = Found(way, part, [parents.c.n], conditions, lambda statement: statement.subquery())
         row = KeyedRow(self.blocks)
         position = row.add(Carrier(found.sides[0]))
-        child = aliased(part.node.mapper, found.source)
+        child = alias_of(part.node, found.source)
         record = row.record(part.node, child)
         chosen = row.joined(selecting(carrier.expression for carrier in row.carriers).select_from(child))
         keys = tuple(self.add(Carrier(column)) for column in anchor.parent)
@@ -47,6 +46,7 @@ class KeyedRow(Row):
                 row.below,
                 keys,
                 position,
+                kept=row.kept,
             )
         )
         return Listed(len(self.below) - 1)

@@ -167,7 +167,7 @@ class Plan:
     ) -> None:
         entity = entity_of(statement, "plan")
         level = compose(statement, entity, definition.node, blocks, choice.strategy, with_order=with_order)
-        self.shape: str = definition.shape.__name__
+        self.shape: str = definition.__name__
         self.root = Step(self.shape, level, blocks, key)
         self.sql: str = self.root.sql
         self.strategy: str = choice.strategy
@@ -306,7 +306,7 @@ class Plans:
 
 def _check_model(definition: ShapeOf[Any, Any], entity: Any, verb: str) -> None:
     selected = entity_mapper(entity).class_.__name__
-    model, shape = definition.model.__name__, definition.shape.__name__
+    model, shape = definition.model.__name__, definition.__name__
     if not issubclass(entity_mapper(entity).class_, definition.model):
         raise WrongStatement(
             verb,

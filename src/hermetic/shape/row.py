@@ -10,8 +10,9 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import aliased
 
 from hermetic.shape.codec import Blocks, Carrier
-from hermetic.shape.decode import Listed, Nested, Record, Slot
+from hermetic.shape.decode import Choice, Listed, Nested, Record, Slot
 from hermetic.shape.node import Children, Hop, Leaf, Node, One, Tally
+from hermetic.shape.variants import alias_of, itself, number_of, steps, variant_of
 from hermetic.shape.ways import Way, bare, key_of
 
 
@@ -21,8 +22,9 @@ class Row(ABC):
     def __init__(self, blocks: Blocks) -> None:
         self.blocks = blocks
         self.carriers: list[Carrier] = []
-        self.joins: list[tuple[Any, str, Any]] = []
-        self._joined: dict[tuple[int, str], Any] = {}
+        self.joins: list[tuple[Any, ...]] = []
+        self.kept: list[Any] = []
+        self._joined: dict[tuple[int, str, int | None], Any] = {}
 
     @abstractmethod
     def children(self, part: Children, entity: Any) -> Slot | Listed:
@@ -32,8 +34,22 @@ class Row(ABC):
         """Return the field of a number of children."""
         return Slot(self.add(Carrier(counted(part, entity))))
 
-    def record(self, node: Node, entity: Any) -> Record:
+    def root(self, node: Node, entity: Any) -> Record | Choice:
+        """Return the layout of `node` over the rows that a statement chooses from `entity`."""
+        if node.variants:
+            entity, on = itself(node, entity)
+            self.joins += [] if on is None else [(entity, on)]
+        return self.record(node, entity)
+
+    def record(self, node: Node, entity: Any) -> Record | Choice:
         """Return the layout of `node` over the columns of `entity`, which are added to the row."""
+        if not node.variants:
+            return self._record(node, entity)
+        number = self.add(Carrier(number_of(node, entity)))
+        self.kept.append(entity)
+        return Choice(number, tuple(self._record(each, variant_of(entity, each)) for each in node.nodes), node)
+
+    def _record(self, node: Node, entity: Any) -> Record:
         fields: list[tuple[str, Slot | Nested | Listed]] = []
         for part in node.parts:
             match part:
@@ -42,7 +58,7 @@ class Row(ABC):
                     index = self.add(self.blocks.native(column, part.type, part.annotation))
                     fields.append((part.name, Slot(index, part.is_optional)))
                 case One():
-                    target = self.join(entity, part.hops)
+                    target = self.join(entity, part.hops, part.node)
                     presence = self.add(Carrier(key_of(target)[0]))
                     fields.append((part.name, Nested(presence, part.is_optional, self.record(part.node, target))))
                 case Children():
@@ -60,20 +76,20 @@ class Row(ABC):
         self.carriers.append(carrier)
         return len(self.carriers) - 1
 
-    def join(self, entity: Any, hops: tuple[Hop, ...]) -> Any:
-        """Return what the hops lead to; each way is joined once."""
-        for hop in hops:
-            place = (id(entity), hop.key)
+    def join(self, entity: Any, hops: tuple[Hop, ...], node: Node | None = None) -> Any:
+        """Return what the hops lead to, `node` behind the last of them; each way is joined once."""
+        for hop, inner in steps(hops, node):
+            place = (id(entity), hop.key, id(inner) if inner is not None else None)
             if place not in self._joined:
-                self._joined[place] = aliased(hop.target)
-                self.joins.append((entity, hop.key, self._joined[place]))
+                self._joined[place] = aliased(hop.target) if inner is None else alias_of(inner)
+                self.joins.append((getattr(entity, hop.key).of_type(self._joined[place]),))
             entity = self._joined[place]
         return entity
 
     def joined(self, statement: Select[Any]) -> Select[Any]:
         """Return the statement with the LEFT JOINs of this row."""
-        for parent, key, child in self.joins:
-            statement = statement.outerjoin(getattr(parent, key).of_type(child))
+        for join in self.joins:
+            statement = statement.outerjoin(*join)
         return statement
 
 

@@ -25,6 +25,7 @@ from hermetic.shape.indexes import missing_index
 from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally
 from hermetic.shape.row import Row
 from hermetic.shape.statement import order_of
+from hermetic.shape.variants import alias_of, array_of, steps
 from hermetic.shape.ways import Anchor, Found, Way, bare, key_of, ordered_as, selecting
 
 _ZERO: ColumnElement[Any] = literal_column("0")
@@ -45,7 +46,7 @@ class SetBasedRow(Row):
 
     def __init__(self, blocks: Blocks) -> None:
         super().__init__(blocks)
-        self.levels = _Levels(blocks)
+        self.levels = _Levels(blocks, self.kept)
         self._pending: list[_Pending] = []
 
     def children(self, part: Children, entity: Any) -> Slot:
@@ -93,8 +94,9 @@ class SetBasedRow(Row):
 class _Levels:
     """Makes the CTEs of one statement: for each relationship its children, and their JSON or their number."""
 
-    def __init__(self, blocks: Blocks) -> None:
+    def __init__(self, blocks: Blocks, kept: list[Any]) -> None:
         self.blocks = blocks
+        self.kept = kept
         self._numbers = itertools.count(1)
 
     def cte(self, statement: Select[Any], name: str) -> CTE:
@@ -103,7 +105,7 @@ class _Levels:
 
     def level(self, part: Children | Tally, parent: Any, keys: Select[Any]) -> CTE:
         """Return the CTE with the columns `k0...` and `j`, one row for each parent in `keys` that has children."""
-        child, number = aliased(_target(part)), next(self._numbers)
+        child, number = _child(part), next(self._numbers)
         way = Way(parent, part.relationship, child)
         anchor = _anchor(part, parent, child, way)
         conditions = [self._among(way, anchor, keys), *anchor.rest, *way.filter(part.where)]
@@ -112,7 +114,7 @@ class _Levels:
             counted = select(*sides, func.count().label("j")).select_from(child)
             return self.cte(counted.where(*conditions).group_by(*anchor.child), f"j{number}")
         found = Found(way, part, anchor.child, conditions, lambda statement: self.cte(statement, f"l{number}"))
-        row = aliased(part.node.mapper, found.source)
+        row = alias_of(part.node, found.source)
         items = _Items(self, row)
         item = items.array(part.node, row)
         labels = [side.label(f"k{n}") for n, side in enumerate(found.sides)]
@@ -133,10 +135,19 @@ class _Items:
         self.source: Select[Any] = select().select_from(row)
         self._levels = levels
         self._rows = self.source  # without the levels: what the keys of an inner level are selected from
-        self._joined: dict[tuple[int, str], Any] = {}
+        self._joined: dict[tuple[int, str, int | None], Any] = {}
 
     def array(self, node: Node, entity: Any) -> ColumnElement[Any]:
-        return self._levels.blocks.array([self._item(part, entity) for part in node.parts])
+        if node.variants:
+            self._levels.kept.append(entity)
+            return array_of(node, entity, self._numbered)
+        return self._levels.blocks.array(self._values(node, entity))
+
+    def _numbered(self, number: ColumnElement[Any], node: Node | None, entity: Any) -> ColumnElement[Any]:
+        return self._levels.blocks.array([number, *([] if node is None else self._values(node, entity))])
+
+    def _values(self, node: Node, entity: Any) -> list[ColumnElement[Any]]:
+        return [self._item(part, entity) for part in node.parts]
 
     def _item(self, part: Part, entity: Any) -> ColumnElement[Any]:
         match part:
@@ -144,7 +155,7 @@ class _Items:
                 target = self._join(entity, part.hops)
                 return self._levels.blocks.encode(getattr(target, part.attribute), part.type, part.where)
             case One():
-                target = self._join(entity, part.hops)
+                target = self._join(entity, part.hops, part.node)
                 return case((key_of(target)[0].is_not(None), self.array(part.node, target)))
             case Children() | Tally():
                 parent = _anchor(part, entity, aliased(_target(part))).parent
@@ -153,11 +164,11 @@ class _Items:
                 self.source = self.source.outerjoin(level, _on(level, parent))
                 return self._levels.value(part, level)
 
-    def _join(self, entity: Any, hops: tuple[Hop, ...]) -> Any:
-        for hop in hops:
-            place = (id(entity), hop.key)
+    def _join(self, entity: Any, hops: tuple[Hop, ...], node: Node | None = None) -> Any:
+        for hop, inner in steps(hops, node):
+            place = (id(entity), hop.key, id(inner) if inner is not None else None)
             if place not in self._joined:
-                target = self._joined[place] = aliased(hop.target)
+                target = self._joined[place] = aliased(hop.target) if inner is None else alias_of(inner)
                 way = getattr(entity, hop.key).of_type(target)
                 self.source, self._rows = self.source.outerjoin(way), self._rows.outerjoin(way)
             entity = self._joined[place]
@@ -166,7 +177,7 @@ class _Items:
 
 def is_anchored(node: Node) -> bool:
     """Return whether each collection of the tree is reached by equality of columns alone, as this strategy needs."""
-    return all(_is_anchored(part, node.mapper) for part in node.parts)
+    return all(_is_anchored(part, each.mapper) for each in node.nodes for part in each.parts)
 
 
 def _is_anchored(part: Part, parent: Mapper[Any]) -> bool:
@@ -182,6 +193,10 @@ def _is_anchored(part: Part, parent: Mapper[Any]) -> bool:
 
 def _parent(part: Children | Tally, parent: Mapper[Any]) -> Any:
     return parent.relationships[part.relationship].parent
+
+
+def _child(part: Children | Tally) -> Any:
+    return alias_of(part.node) if isinstance(part, Children) else aliased(part.target)
 
 
 def _target(part: Children | Tally) -> Any:

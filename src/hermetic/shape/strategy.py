@@ -129,7 +129,7 @@ def _wanted(facts: Facts, wanted: Any) -> Choice:
 
 
 def _collections(node: Node) -> Iterator[Children | Tally]:
-    for part in node.parts:
+    for part in (part for each in node.nodes for part in each.parts):
         match part:
             case Children() | Tally():
                 yield part
@@ -140,7 +140,7 @@ def _collections(node: Node) -> Iterator[Children | Tally]:
 
 
 def _inexact(node: Node, *, in_collection: bool) -> Iterator[str]:
-    for part in node.parts:
+    for part in (part for each in node.nodes for part in each.parts):
         match part:
             case Leaf():
                 if in_collection and not has_exact_form(part.type):
@@ -154,10 +154,10 @@ def _inexact(node: Node, *, in_collection: bool) -> Iterator[str]:
 
 
 def _unindexed(node: Node) -> Iterator[str]:
-    for part in node.parts:
+    for owner, part in ((each, part) for each in node.nodes for part in each.parts):
         match part:
             case Children() | Tally():
-                line = missing_index(node.mapper.relationships[part.relationship])
+                line = missing_index(owner.mapper.relationships[part.relationship])
                 if line is not None:
                     yield line
                 if isinstance(part, Children):
