@@ -7,6 +7,7 @@ from hermetic.engine import Limits, Page, Pool
 from hermetic.errors import (
     CannotConnect,
     CannotLoad,
+    CannotStream,
     EntityOutsideUnit,
     HermeticError,
     MissingPackage,
@@ -44,6 +45,7 @@ __all__ = [
     "BoundRead",
     "CannotConnect",
     "CannotLoad",
+    "CannotStream",
     "Codec",
     "Database",
     "EntityOutsideUnit",

@@ -173,6 +173,19 @@ class WrongLimit(HermeticError, ValueError):
 
 
 @dataclass(eq=False)
+class CannotStream(HermeticError, exc.InvalidRequestError):
+    """Raised by `stream` where rows cannot be sent as they are read, or would block the only connection."""
+
+    shape: str
+    reason: str
+    remedy: str
+    code = "cannot-stream"
+    what = "{e.shape} cannot be streamed here"
+    why = "{e.reason}"
+    fix = "{e.remedy}"
+
+
+@dataclass(eq=False)
 class ValueMismatch(HermeticError, ValueError):
     """Raised when the database returns a value that the shape's type cannot hold."""
 

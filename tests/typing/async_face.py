@@ -67,6 +67,9 @@ async def use(db: AsyncDatabase) -> None:
     await db.page(UserCard, select(User), total="some")  # E: exact or estimated
     assert_type(await db.json(UserCard, select(User), web_safe=True), bytes)
     await db.json(UserCard, select(Address))  # E: wrong model
+    async for line in db.stream(UserCard, select(User)):
+        assert_type(line, UserCard)
+    db.stream(UserCard, select(Address))  # E: wrong model
     assert_type(await db.count(select(User)), int)
     assert_type(await db.exists(select(User.id, User.name)), bool)
     assert_type(await db.run(register_user, "alice", "a@example.com"), int)

@@ -67,6 +67,9 @@ def use(db: Database) -> None:
     db.page(UserCard, select(User), total="some")  # E: exact or estimated
     assert_type(db.json(UserCard, select(User), web_safe=True), bytes)
     db.json(UserCard, select(Address))  # E: wrong model
+    for line in db.stream(UserCard, select(User)):
+        assert_type(line, UserCard)
+    db.stream(UserCard, select(Address))  # E: wrong model
     assert_type(db.count(select(User)), int)
     assert_type(db.exists(select(User.id, User.name)), bool)
     assert_type(db.run(register_user, "alice", "a@example.com"), int)

@@ -10,9 +10,13 @@ from hermetic.engine.paging import Paging
 from hermetic.engine.pool import Pool
 from hermetic.engine.reader import AsyncReader, Reader, Source
 from hermetic.engine.snapshot import with_snapshot
+from hermetic.engine.sqlite import is_memory
+from hermetic.engine.streaming import Batches, Lease
 
 __all__ = [
     "AsyncReader",
+    "Batches",
+    "Lease",
     "Limits",
     "Page",
     "Paging",
@@ -22,6 +26,7 @@ __all__ = [
     "direct",
     "estimated",
     "fetching",
+    "is_memory",
     "make_async_engine",
     "make_engine",
     "with_snapshot",

@@ -109,6 +109,8 @@ def _check(connection: Connection, cursor: Any, sql: str, parameters: Any, conte
     """Refuse the rows of a shape read when the server cut a part of them and only warned."""
     if context is None or TABLES not in context.execution_options:
         return
+    if context.execution_options.get("stream_results"):  # no aggregates, and the rows are still on their way
+        return
 
     def ask(question: str) -> Sequence[Any]:
         return _execute(connection.connection, question)

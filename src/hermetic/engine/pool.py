@@ -56,6 +56,12 @@ class Pool:
         """
         return cls(size=0, overflow=0, is_pooling=False)
 
+    def capacity(self, *, is_memory: bool) -> int | None:
+        """Return how many connections there can be at once; None where nothing limits them."""
+        if is_memory:
+            return 1
+        return self.size + self.overflow if self.is_pooling else None
+
     def engine_options(self, *, is_async: bool, is_memory: bool) -> dict[str, Any]:
         """Return the options of `create_engine` for this pool.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol, TypeVar, TypeVarTuple, overload
 
@@ -13,6 +14,7 @@ from hermetic._lift import cross
 from hermetic.engine.body import encoded
 from hermetic.engine.page import Page
 from hermetic.engine.paging import Paging
+from hermetic.engine.streaming import Batches, Lease, streamed, streamed_async
 from hermetic.errors import NotFound, TooManyFound, WrongStatement
 from hermetic.shape import BoundRead, Fetch, Plan, Plans, ShapeOf, ShapeType, Values, has_limit
 
@@ -29,6 +31,10 @@ class Source(Protocol):
 
     def fetching(self, plan: Plan) -> AbstractContextManager[Fetch]:
         """Return a context manager that yields what fetches the rows of a plan, all its statements in one snapshot."""
+        ...
+
+    def lease(self) -> Lease:
+        """Return the connection of a stream that is about to begin."""
         ...
 
     def selected(self, statement: Select[Any], verb: str) -> list[Any]:
@@ -214,6 +220,29 @@ class Reader:
             return cut.page(rows, lambda shown: root.made(shown, fetch, values), root.order, number)
 
     @overload
+    def stream(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> Generator[ShapeT]: ...
+    @overload
+    def stream(self, read: BoundRead[ShapeT], /) -> Generator[ShapeT]: ...
+    def stream(self, *target: Any) -> Generator[Any]:
+        """Return an iterator over everything the statement finds, in memory that does not grow with it.
+
+        Leaving the loop early closes the cursor and gives the connection back; keep the iterator in
+        `contextlib.closing` (async: `aclosing`) where that must have happened before the next line.
+
+        Returns: 0 to n shapes, in the statement's order, all of one snapshot.
+        Raises:
+            WrongStatement: the shape cannot be read from this statement; raised here, before the first row.
+            CannotStream: the pool has one connection only, which a stream would hold; and see Databases.
+            UnitClosed: the unit of work that the stream reads in is over.
+        Statements: 1 SELECT; on a `Database` inside a transaction on a connection of its own, in a unit of work inside
+            that of the unit, beside its other statements.
+        Databases: a cursor of the server on PostgreSQL, the file itself on SQLite, where a writer waits for the end of
+            the stream unless the file is in WAL mode. On MariaDB shapes without collections and not in a unit of work,
+            and leaving the loop early reads the rest of the rows.
+        """
+        return streamed(self._batches(target))
+
+    @overload
     def json(
         self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /, *, web_safe: bool = False
     ) -> bytes: ...
@@ -289,6 +318,9 @@ class Reader:
             return self._source.plans.prepared(target[0], verb, most)
         definition, statement = _definition(target, verb)
         return self._source.plans.plan(definition, _limited(statement, most), verb)
+
+    def _batches(self, target: tuple[Any, ...]) -> Batches:
+        return Batches(self._source.lease(), *self._planned(target, "stream", None))
 
     def _at_most_one(self, target: tuple[Any, ...], verb: str) -> list[Any]:
         statement = target[-1]
@@ -387,6 +419,14 @@ class AsyncReader:
     ) -> Page[ShapeT]:
         core = self._core.page
         return await cross(self._bridge, core, shape, statement, after=after, limit=limit, total=total)  # ty: ignore[invalid-explicit-return]  # one type variable, taken for two
+
+    @overload
+    def stream(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> AsyncGenerator[ShapeT]: ...
+    @overload
+    def stream(self, read: BoundRead[ShapeT], /) -> AsyncGenerator[ShapeT]: ...
+    def stream(self, *target: Any) -> AsyncGenerator[Any]:
+        batches = self._core._batches(target)  # pyright: ignore[reportPrivateUsage]  # of its twin
+        return streamed_async(self._bridge, batches)
 
     @overload
     async def json(

@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase
 from hermetic._lift import cross
 from hermetic.engine import (
     AsyncReader,
+    Lease,
     Limits,
     Paging,
     Pool,
@@ -20,6 +21,7 @@ from hermetic.engine import (
     direct,
     estimated,
     fetching,
+    is_memory,
     make_async_engine,
     make_engine,
     with_snapshot,
@@ -27,6 +29,7 @@ from hermetic.engine import (
 from hermetic.errors import EntityOutsideUnit
 from hermetic.observe import Recorder, Statement
 from hermetic.shape import Fetch, Parameters, Plan, Plans, Rows, Step, gathered
+from hermetic.work.leases import OwnConnection
 from hermetic.work.unit import AsyncUnitOfWork, UnitOfWork
 
 P = ParamSpec("P")
@@ -36,9 +39,10 @@ R = TypeVar("R")
 class Autocommit:
     """The source of reads outside any transaction: a connection for each, and one round trip."""
 
-    def __init__(self, engine: Engine, recorder: Recorder, paging: Paging) -> None:
+    def __init__(self, engine: Engine, recorder: Recorder, paging: Paging, capacity: int | None) -> None:
         self.plans = Plans(engine.dialect)
         self.paging = paging
+        self._capacity = capacity
         self._direct = nullcontext(direct(engine, self._fetched, recorder.sent))
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._snapshot = with_snapshot(engine)
@@ -55,6 +59,10 @@ class Autocommit:
     def _fetched(self, step: Step, sql: str, parameters: Parameters) -> Rows:
         with self._engine.connect() as connection:
             return fetching(connection)(step, sql, parameters)
+
+    def lease(self) -> Lease:
+        """Return a connection of its own for a stream."""
+        return OwnConnection(self._snapshot, self._capacity)
 
     def selected(self, statement: Select[Any], verb: str) -> list[Any]:
         """Return the values or rows that the statement selects."""
@@ -98,10 +106,10 @@ class Database(Reader):
         limits: Limits | None = None,
         page_secret: str | bytes | None = None,
     ) -> None:
-        self._engine = make_engine(url, pool or Pool.server())
+        pool = pool or Pool.server()
+        self._engine = make_engine(url, pool)
         self._recorder = Recorder(self._engine)
-        paging = _paging(self._engine, limits, page_secret)
-        self._autocommit = Autocommit(self._engine, self._recorder, paging)
+        self._autocommit = _autocommit(self._engine, self._recorder, pool, limits, page_secret)
         super().__init__(self._autocommit)
 
     @property
@@ -156,10 +164,11 @@ class AsyncDatabase(AsyncReader):
         limits: Limits | None = None,
         page_secret: str | bytes | None = None,
     ) -> None:
-        self._engine = make_async_engine(url, pool or Pool.server())
+        pool = pool or Pool.server()
+        self._engine = make_async_engine(url, pool)
         core = self._engine.sync_engine
         self._recorder = Recorder(core)
-        self._autocommit = Autocommit(core, self._recorder, _paging(core, limits, page_secret))
+        self._autocommit = _autocommit(core, self._recorder, pool, limits, page_secret)
         # the session holds no connection: only its way into the greenlet is used
         super().__init__(Reader(self._autocommit), AsyncSession(self._engine))
 
@@ -196,8 +205,11 @@ class AsyncDatabase(AsyncReader):
         await self.close()
 
 
-def _paging(engine: Engine, limits: Limits | None, secret: str | bytes | None) -> Paging:
-    return Paging(engine.dialect, secret, (limits or Limits()).page)
+def _autocommit(
+    engine: Engine, recorder: Recorder, pool: Pool, limits: Limits | None, secret: str | bytes | None
+) -> Autocommit:
+    paging = Paging(engine.dialect, secret, (limits or Limits()).page)
+    return Autocommit(engine, recorder, paging, pool.capacity(is_memory=is_memory(engine.url)))
 
 
 def _metadata(base: type[DeclarativeBase] | MetaData) -> MetaData:

@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapper, QueryableAttribute, Session
 
 from hermetic._lift import cross
-from hermetic.engine import AsyncReader, Paging, Reader, estimated, fetching
+from hermetic.engine import AsyncReader, Lease, Paging, Reader, estimated, fetching
 from hermetic.errors import UnitClosed, WrongStatement
 from hermetic.guard import AsyncGuardedSession, GuardedSession, caller
 from hermetic.shape import Fetch, Path, Plan, Plans, tables_of
+from hermetic.work.leases import UnitConnection
 from hermetic.work.load import Loader, check
 from hermetic.work.steps import Steps, listed, steps_of
 
@@ -37,6 +38,7 @@ class Transaction:
         self.paging = paging
         self._session = session
         self._state = "has not begun"
+        self._streams = UnitConnection(self._connection, self._check)
         session.owner = caller()
 
     @property
@@ -46,9 +48,12 @@ class Transaction:
         Raises:
             UnitClosed: it is not.
         """
+        self._check()
+        return self._session
+
+    def _check(self) -> None:
         if self._state != "is open":
             raise UnitClosed(self._session.owner, self._state, self._session.is_async)
-        return self._session
 
     def begin(self) -> None:
         """Begin; the server's transaction starts with the first statement."""
@@ -62,6 +67,7 @@ class Transaction:
         session = self.session
         session.is_ending = True
         try:
+            self._streams.close_all()
             if commit:
                 Session.commit(session)
             else:
@@ -72,22 +78,31 @@ class Transaction:
 
     # a reader's source
 
+    def lease(self) -> Lease:
+        """Return the connection of this transaction, for a stream."""
+        return self._streams
+
     def fetching(self, plan: Plan) -> AbstractContextManager[Fetch]:
         """Return what fetches inside the transaction, after the pending changes to the plan's tables were sent.
 
         Raises:
             WrongStatement: the plan has several statements, and each of this transaction has its own snapshot.
         """
+        return nullcontext(fetching(self._connection(plan)))
+
+    def _connection(self, plan: Plan) -> Connection:
         session = self.session
+        self._streams.close_left()
         _flush_before(session, plan.tables)
         connection = session.connection()
         if plan.statements > 1:
             _check_snapshot(connection, plan)
-        return nullcontext(fetching(connection))
+        return connection
 
     def selected(self, statement: Select[Any], verb: str) -> list[Any]:
         """Return the values, rows or entities that the statement selects."""
         session = self.session
+        self._streams.close_left()
         if _has_changes(session):
             _flush_before(session, tables_of(statement))
         is_single = len(statement.column_descriptions) == 1
