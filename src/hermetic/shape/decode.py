@@ -5,10 +5,9 @@ collection.
 from __future__ import annotations
 
 import functools
-import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
 import msgspec
 from sqlalchemy import Select
@@ -113,22 +112,6 @@ def wire_struct(node: Node, number: int | None = None) -> type[msgspec.Struct]:
                 fields.append((part.name, int))
     name = f"{node.shape.__name__}Wire"
     return msgspec.defstruct(name, fields, array_like=True, frozen=True, gc=False, tag=number)
-
-
-def _or_text(annotation: Any) -> Any:
-    """Return `annotation` with every float in it a float or a text."""
-    if annotation is float:
-        return float | str
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if not arguments:
-        return annotation
-    if origin is Annotated:
-        return _or_text(arguments[0])
-    widened = tuple(each if each is ... else _or_text(each) for each in arguments)
-    if origin in (Union, types.UnionType):
-        return Union[widened]  # noqa: UP007  # `|` needs classes; these may be other forms
-    generic: Any = origin
-    return generic[widened]
 
 
 class Collection:

@@ -138,7 +138,8 @@ def _wire(kind: TypeEngine[Any], said: Annotation) -> Wire:
     if isinstance(kind, NETWORK) and said.type is not str:
         return Wire(str, _address if isinstance(kind, postgresql.INET) else ipaddress.ip_network)
     if said.type in (Any, object):
-        return Wire(Union[kind.python_type, None])  # noqa: UP007
+        plain: Any = kind.python_type
+        return Wire(Union[plain, None])  # noqa: UP007
     return Wire(said.full)
 
 
@@ -150,7 +151,11 @@ def _listed(kind: ARRAY[Any], said: Annotation) -> Wire:
     make, load = tuple if kind.as_tuple else list, item.load
     if load is None:
         return Wire(list_of(item.type), tuple if kind.as_tuple else None)
-    return Wire(list_of(item.type), lambda items: make(None if each is None else load(each) for each in items))
+
+    def listed(items: list[Any], load: Load = load) -> Any:
+        return make(None if each is None else load(each) for each in items)
+
+    return Wire(list_of(item.type), listed)
 
 
 def _range(bound: Any) -> Wire:

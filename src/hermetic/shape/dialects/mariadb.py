@@ -41,6 +41,7 @@ from sqlalchemy.types import (
     DateTime,
     Enum,
     Float,
+    Interval,
     Time,
     TypeEngine,
     Uuid,
@@ -52,7 +53,7 @@ from hermetic.shape.codec import BYTES, KEYS, Carrier, Load, Rows, travelling
 from hermetic.shape.wire import HasCodec, enum_values, loaded, unwrap, wire_of
 
 _MIDNIGHT = datetime.datetime(1, 1, 1)  # noqa: DTZ001  # only its time of day is used, which has no zone
-_AS_IT_IS = (Integer, Numeric, Float, ExactDecimal, DateTime, Date, Time, mysql.YEAR)
+_AS_IT_IS = (Integer, Numeric, ExactDecimal, DateTime, Date, Time, mysql.YEAR)
 _ZERO: ColumnElement[Any] = literal_column("0")
 
 
@@ -140,8 +141,10 @@ class MariaDB:
         if isinstance(kind, BYTES):
             # to_base64() breaks lines at 76 characters, which no JSON decoder takes for base64
             return func.replace(func.to_base64(column), literal_column("CHAR(10)"), literal_column("''"))
-        if _is_single(kind):
-            return _widened(column)
+        if isinstance(kind, Float):
+            return _number(_widened(column) if _is_single(kind) else column)
+        if isinstance(kind, Interval):
+            return _duration_text(_since_epoch(column))
         if isinstance(kind, Uuid) and not kind.as_uuid and not kind.native_uuid:
             return None
         if isinstance(kind, (String, Uuid)):
@@ -218,11 +221,22 @@ def _widened(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return type_coerce(column, Double()).op("+")(literal_column("0e0"))
 
 
+def _number(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    # MariaDB reserves 22 characters for a double, prints up to 34 (as 0.0000000023523573848418126), and cuts the end of
+    # the array around it where an aggregate is ordered, without a warning: as a text it has room
+    return func.json_compact(Utf8(cast(column, mysql.CHAR(40))))
+
+
 def _duration_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
     microseconds = cast(type_coerce(column, Integer), Numeric(26, 6))
     seconds = cast(func.abs(microseconds) / literal_column("1000000"), Numeric(26, 6))
     sign = case((microseconds < _ZERO, literal_column("'-PT'")), else_=literal_column("'PT'"))
     return func.concat(sign, seconds, literal_column("'S'"))
+
+
+def _since_epoch(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the microseconds from SQLAlchemy's epoch to a stored datetime, by which it stores an interval."""
+    return func.timestampdiff(literal_column("MICROSECOND"), literal_column("'1970-01-01'"), column)
 
 
 def _document(column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -92,17 +92,27 @@ class Document(msgspec.Struct, frozen=True):
     raw: bytes
 
 
-def _at(*parts: int) -> datetime.datetime:
-    return datetime.datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001  # naive: the column has no zone
+def _at(year: int, month: int, day: int, *, clock: datetime.time = datetime.time.min) -> datetime.datetime:
+    return datetime.datetime.combine(datetime.date(year, month, day), clock)
 
 
 _TEXTS = ["", " ", "null", "\"'\\/%:{}[]", "é 😀 𝄞 \u2028\u2029\ufeff", "".join(map(chr, range(1, 32))), "x" * 10_000]
 _BYTES = [b"", b"\x00", bytes(range(256)), b"\xff" * 100, b"\\x00", b"x" * 10_000]
-_FLOATS = [0.0, 0.1 + 0.2, 1 / 3, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1e22, 123456789.12345678]
+_FLOATS = [
+    0.0,
+    0.1 + 0.2,
+    1 / 3,
+    5e-324,
+    2.2250738585072014e-308,
+    1.7976931348623157e308,
+    -1e22,
+    123456789.12345678,
+    2.3523573848418126e-09,
+]
 _NOT_FINITE = [math.inf, -math.inf]
 _UTC = datetime.UTC
-_FIRST, _LAST = _at(1, 1, 2), _at(9999, 12, 30, 23, 59, 59, 999999)
-_NOON = _at(2030, 1, 2, 10, 11, 12, 123456)
+_FIRST, _LAST = _at(1, 1, 2), _at(9999, 12, 30, clock=datetime.time.max)
+_NOON = _at(2030, 1, 2, clock=datetime.time(10, 11, 12, 123456))
 _INSTANTS = [each.replace(tzinfo=_UTC) for each in (_FIRST, _NOON, _at(1900, 1, 1), _LAST)]
 _DATES = [datetime.date(1, 1, 2), datetime.date(2000, 2, 29), datetime.date(9999, 12, 30)]
 _TIMES = [datetime.time(0), datetime.time(23, 59, 59, 999999), datetime.time(1, 2, 3)]
@@ -115,7 +125,8 @@ _DOCUMENT = Document(Decimal("1.10"), _INSTANTS[1], 2**63 - 1, b"\x00\xff")
 
 def cases_for(dialect: str) -> list[Case]:
     """Return the cases of a database by the name of its SQLAlchemy dialect; no driver is asked for what it lacks."""
-    return [*_everywhere(), *({"mariadb": _mariadb, "postgresql": _postgresql, "sqlite": _sqlite}.get(dialect, list)())]
+    own = {"postgresql": _postgresql, "mysql": _mariadb, "mariadb": _mariadb, "sqlite": _sqlite}
+    return [*_everywhere(), *own.get(dialect, list[Case])()]
 
 
 def _everywhere() -> list[Case]:

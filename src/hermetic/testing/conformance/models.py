@@ -14,57 +14,57 @@ from hermetic.testing.conformance.cases import Case
 
 
 class Models:
-    """A tree of three levels, `root`, `middle`, `leaf`, with one root and one middle; a leaf has the value.
+    """Three levels, `root`, `middle` and `leaf`; a leaf has the value, and belongs to a middle and to a root.
 
-    The tables have names that no other run uses. A shape that is refused at definition is refused when it is asked for.
+    The tables have names that no other run uses.
     """
 
     def __init__(self, case: Case) -> None:
         prefix = f"hermetic_check_{secrets.token_hex(6)}"
+        root, middle = f"{prefix}_root.id", f"{prefix}_middle.id"
         self.metadata = MetaData()
-        self.leaf_table = _table(self.metadata, f"{prefix}_leaf", f"{prefix}_middle", Column("value", case.type))
-        self.middle_table = _table(self.metadata, f"{prefix}_middle", f"{prefix}_root")
-        self.root_table = _table(self.metadata, f"{prefix}_root", None)
-        mappers = registry(metadata=self.metadata)
+        self.root_table = _table(self.metadata, f"{prefix}_root")
+        self.middle_table = _table(self.metadata, f"{prefix}_middle", _link("root_id", root))
+        columns = (_link("root_id", root), _link("middle_id", middle), Column("value", case.type))
+        self.leaf_table = _table(self.metadata, f"{prefix}_leaf", *columns)
         value: Any = Optional[case.annotation]  # noqa: UP045  # of any form
         mapped: Any = Mapped
-        self.leaf = type("Leaf", (), {"__annotations__": {"value": mapped[value]}})
-        self.middle = type("Middle", (), {})
-        self.root = type("Root", (), {})
-        mappers.map_imperatively(self.leaf, self.leaf_table)
+        leaf: type[Any] = type("Leaf", (), {"__annotations__": {"value": mapped[value]}})
+        inner: type[Any] = type("Middle", (), {})
+        outer: type[Any] = type("Root", (), {})
         order = self.leaf_table.c.id
-        mappers.map_imperatively(
-            self.middle, self.middle_table, properties={"children": relationship(self.leaf, order_by=order)}
-        )
-        mappers.map_imperatively(self.root, self.root_table, properties={"children": relationship(self.middle)})
-        self._value = value
+        mappers = registry(metadata=self.metadata)
+        mappers.map_imperatively(leaf, self.leaf_table)
+        mappers.map_imperatively(inner, self.middle_table, properties={"leaves": relationship(leaf, order_by=order)})
+        below = {"leaves": relationship(leaf, order_by=order, viewonly=True), "middles": relationship(inner)}
+        mappers.map_imperatively(outer, self.root_table, properties=below)
+        line = _shape("LeafLine", leaf, value=value)
+        card = _shape("MiddleCard", inner, leaves=_list_of(line))
+        self._flat = line, select(leaf).order_by(order)
+        self._deep = _shape("RootCard", outer, leaves=_list_of(line), middles=_list_of(card)), select(outer)
 
     def read(self, path: str) -> tuple[Any, Any]:
-        """Return the shape and the statement that read every value on `path`.
-
-        Raises:
-            ShapeError: the type has no exact form there on any database.
-        """
-        line = _shape("LeafLine", self.leaf, value=self._value)
+        """Return the shape and the statement that read every value on `path`."""
         if path == "root":
-            return line, select(self.leaf).order_by(self.leaf_table.c.id)
-        card = _shape("MiddleCard", self.middle, children=_list_of(line))
-        if path == "collection":
-            return card, select(self.middle)
-        return _shape("RootCard", self.root, children=_list_of(card)), select(self.root)
+            return self._flat
+        shape, statement = self._deep
+        return shape, statement.execution_options(hermetic_strategy=path)
 
 
-def values_in(path: str, found: list[Any]) -> list[Any]:
-    """Return the values of all leaves."""
-    levels = {"root": 0, "collection": 1, "nested": 2}[path]
-    for _ in range(levels):
-        found = [child for parent in found for child in parent.children]
-    return [leaf.value for leaf in found]
+def values_in(path: str, found: list[Any]) -> list[list[Any]]:
+    """Return the values of all leaves, by depth."""
+    if path == "root":
+        return [[leaf.value for leaf in found]]
+    near = [leaf.value for root in found for leaf in root.leaves]
+    return [near, [leaf.value for root in found for middle in root.middles for leaf in middle.leaves]]
 
 
-def _table(metadata: MetaData, name: str, parent: str | None, *columns: Column[Any]) -> Table:
-    links: list[Column[Any]] = [Column("parent_id", ForeignKey(f"{parent}.id"), nullable=False)] if parent else []
-    return Table(name, metadata, Column("id", Integer, primary_key=True), *links, *columns)
+def _table(metadata: MetaData, name: str, *columns: Column[Any]) -> Table:
+    return Table(name, metadata, Column("id", Integer, primary_key=True), *columns)
+
+
+def _link(name: str, target: str) -> Column[Any]:
+    return Column(name, ForeignKey(target), nullable=False, index=True)
 
 
 def _shape(name: str, model: type[Any], **fields: Any) -> Any:

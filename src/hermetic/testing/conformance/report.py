@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PATHS = ("root", "collection", "nested")
-"""At the root of a statement, inside a collection, inside a collection of a collection."""
+PATHS = ("root", "correlated", "set_based", "per_level")
+"""At the root of a statement, and inside collections, one and two levels deep, by each strategy."""
 
 GOOD = ("exact", "refused", "mismatch")
 
@@ -15,9 +15,9 @@ GOOD = ("exact", "refused", "mismatch")
 class Finding:
     """How the values of one type came back on one path.
 
-    `verdict` is `exact` (as plain SQLAlchemy reads them), `refused` (`NoExactForm` or `ShapeError`, before any
-    statement), `mismatch` (`ValueMismatch`, for a value that Python cannot hold), `wrong` (another value) or `failed`
-    (another error).
+    `verdict` is `exact` (as plain SQLAlchemy reads them), `refused` (the strategy needs a JSON form that is exact, and
+    there is none; without one asked for, `per_level` is chosen), `mismatch` (`ValueMismatch`, for a value that Python
+    cannot hold), `wrong` (another value) or `failed` (another error).
     """
 
     case: str
