@@ -8,6 +8,7 @@ from hermetic.errors import (
     CannotConnect,
     CannotLoad,
     CannotStream,
+    CycleFound,
     EntityOutsideUnit,
     HermeticError,
     MissingPackage,
@@ -23,6 +24,7 @@ from hermetic.errors import (
     ShapeError,
     TooDeep,
     TooManyFound,
+    TreeTooDeep,
     TruncatedAggregate,
     UnitClosed,
     UnknownDriver,
@@ -34,7 +36,7 @@ from hermetic.errors import (
 )
 from hermetic.model import Base, ExactDecimal, InexactDecimal, Json, NaiveDateTime, lint_models
 from hermetic.observe import Statement
-from hermetic.shape import BoundRead, Codec, Plan, Prepared, Shape, count, many, path, prepared, shape_of
+from hermetic.shape import BoundRead, Codec, Plan, Prepared, Shape, count, many, path, prepared, recursive, shape_of
 from hermetic.work import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Database, Repository, UnitOfWork
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "CannotLoad",
     "CannotStream",
     "Codec",
+    "CycleFound",
     "Database",
     "EntityOutsideUnit",
     "ExactDecimal",
@@ -75,6 +78,7 @@ __all__ = [
     "Statement",
     "TooDeep",
     "TooManyFound",
+    "TreeTooDeep",
     "TruncatedAggregate",
     "UnitClosed",
     "UnitOfWork",
@@ -89,5 +93,6 @@ __all__ = [
     "many",
     "path",
     "prepared",
+    "recursive",
     "shape_of",
 ]

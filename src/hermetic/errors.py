@@ -225,6 +225,30 @@ class TooDeep(HermeticError, exc.CompileError):
 
 
 @dataclass(eq=False)
+class CycleFound(HermeticError, exc.DataError):
+    """Raised when a `recursive()` field meets a row that is above itself."""
+
+    field: str
+    model: str
+    code = "cycle-found"
+    what = "{e.field} goes round in a cycle"
+    why = "a row of {e.model} is above itself, so its tree has no end; cutting it would show rows that are not so"
+    fix = "correct the row; recursive(..., where=...) leaves rows out, with what hangs on them"
+
+
+@dataclass(eq=False)
+class TreeTooDeep(HermeticError, exc.DataError):
+    """Raised when a `recursive()` field finds more levels than it allows."""
+
+    field: str
+    max_depth: int
+    code = "tree-too-deep"
+    what = "{e.field} has more than {e.max_depth} levels"
+    why = "recursive() reads a tree to its end or not at all"
+    fix = "raise max_depth=..., or read the levels you need with many(..., depth={e.max_depth})"
+
+
+@dataclass(eq=False)
 class UnsupportedDatabase(HermeticError, exc.CompileError):
     """Raised when a shape is read from a database that hermetic cannot compile it for."""
 

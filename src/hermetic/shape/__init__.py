@@ -3,7 +3,7 @@
 from hermetic.shape.compile import tables_of
 from hermetic.shape.define import Shape, ShapeOf, ShapeType, shape_of
 from hermetic.shape.dialects.sqlite import register_functions
-from hermetic.shape.fields import Path, count, many, path
+from hermetic.shape.fields import Path, count, many, path, recursive
 from hermetic.shape.ordered import Ordered, ordered
 from hermetic.shape.plan import TABLES, Fetch, Parameters, Plan, Plans, Rows, Step, Values
 from hermetic.shape.prepared import BoundRead, Prepared, prepared
@@ -38,6 +38,7 @@ __all__ = [
     "ordered",
     "path",
     "prepared",
+    "recursive",
     "register_functions",
     "shape_of",
     "tables_of",

@@ -24,7 +24,7 @@ from hermetic.errors import Problem
 from hermetic.shape.annotation import Annotation, members_of, parse, type_name
 from hermetic.shape.codec import has_exact_form
 from hermetic.shape.criteria import tables_named
-from hermetic.shape.fields import Count, Many, Marker, Path
+from hermetic.shape.fields import Count, Many, Marker, Path, Recursive
 from hermetic.shape.lines import (
     ColumnFacts,
     at_the_root,
@@ -41,7 +41,8 @@ from hermetic.shape.lines import (
     shape_name,
     way_in,
 )
-from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally, Variant
+from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally, Tree, Variant
+from hermetic.shape.recursion import tree_problem
 from hermetic.shape.target import target_of
 from hermetic.shape.to_one import is_single, may_be_absent, remote_columns
 from hermetic.shape.union import variants_of
@@ -94,6 +95,10 @@ class Checker:
         for name in target.missing() if target is not None else ():
             self._add(path, f"{shape.__name__} must be given {name}, which no read gives", f"{name} = ...  # a default")
         parts = [part for name, annotation in fields.items() if (part := self._part(place, name, parse(annotation)))]
+        trees = [part for part in parts if isinstance(part, Tree) and part.node is None]
+        if len(trees) > 1:
+            names = ", ".join(part.name for part in trees)
+            self._add(path, f"has {len(trees)} trees ({names}), each inside the other", "one shape for each tree")
         return Node(shape, mapper, tuple(parts))
 
     def any_node(self, shape: Any, mapper: Mapper[Any], path: str, *place: Any, **options: Any) -> Node:
@@ -118,6 +123,10 @@ class Checker:
         match annotation.marker:
             case Count() as marker:
                 return self._tally(place, where, name, annotation, marker)
+            case Recursive() as marker:
+                if not self._belongs(place.mapper, marker.relationship, where, name, marker):
+                    return None
+                return self._tree(place, where, name, annotation, marker)
             case Many() as marker:
                 if not self._belongs(place.mapper, marker.relationship, where, name, marker):
                     return None
@@ -375,6 +384,22 @@ class Checker:
         path = f"{where}[]"
         node = self.any_node(annotation.item, target, path, stack, in_collection=True, is_anchored=is_anchored)
         return Children(name, declared.key, node, marker.where, orderings, marker.limit)
+
+    def _tree(self, place: _Place, where: str, name: str, annotation: Annotation, marker: Recursive) -> Tree | None:
+        around = [place.shape, *(outer for outer, _ in place.stack)]
+        problem = tree_problem(place.mapper, around, marker, annotation, self._model_of)
+        if problem is not None:
+            self._add(where, *problem)
+            return None
+        way: RelationshipProperty[Any] = place.mapper.relationships[marker.relationship.key]
+        self._written_with_child(where, way, "where", () if marker.where is None else (marker.where,))
+        self._written_with_child(where, way, "order_by", marker.order_by)
+        node = None
+        if not way.uselist:
+            stack = (*place.stack, (place.shape, name))
+            node = self.any_node(annotation.item, way.mapper, f"{where}[]", stack, in_collection=True)
+        orderings = marker.order_by or tuple(way.order_by or ())
+        return Tree(name, way.key, way.mapper, node, marker.where, orderings, marker.max_depth, where)
 
     def _tally(self, place: _Place, where: str, name: str, annotation: Annotation, marker: Count) -> Tally | None:
         if not self._belongs(place.mapper, marker.relationship, where, name, marker):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from hermetic.shape.codec import Carrier, Rows
 from hermetic.shape.decode import Collection, Slot
-from hermetic.shape.node import Children, Leaf, Node, One, Part, Tally
+from hermetic.shape.node import Children, Leaf, Node, One, Part, Tally, Tree
 from hermetic.shape.row import Row, counted
 from hermetic.shape.variants import alias_of, array_of, steps
 from hermetic.shape.ways import Way
@@ -62,6 +62,8 @@ class CorrelatedRow(Row):
             case Tally():
                 number: ColumnElement[Any] = counted(part, entity)
                 return number
+            case Tree():
+                raise AssertionError("a shape with a tree is read level by level")
 
     def _scalar(self, part: Leaf | One, entity: Any) -> ColumnElement[Any]:
         ways: list[Any] = []

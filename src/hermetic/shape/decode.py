@@ -17,6 +17,7 @@ from hermetic.shape.annotation import list_of
 from hermetic.shape.codec import Carrier
 from hermetic.shape.node import Children, Leaf, Node, One, Part
 from hermetic.shape.target import target_of
+from hermetic.shape.tree import Linked
 from hermetic.shape.variants import UNKNOWN
 from hermetic.shape.wire import wire_of
 
@@ -33,9 +34,11 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A field that is a list which a level below fills; `place` is its position among the levels."""
+    """A field that is a list which a level below fills; `place` is its position among the levels, None where the rows
+    of the same level do.
+    """
 
-    place: int
+    place: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Level:
         keys: columns of the level above that hold the keys of the parents; none at the root.
         position: the column that holds the position of the parent, from 1.
         order: the columns that hold what orders the rows, where that was asked for.
+        tree: how the rows hang together, where the level is a tree.
         kept: polymorphic aliases, to which SQLAlchemy holds weak references until the statement is compiled.
     """
 
@@ -83,6 +87,7 @@ class Level:
     position: int = 0
     order: tuple[int, ...] = ()
     kept: Sequence[Any] = ()
+    tree: Linked | None = None
 
 
 @functools.cache
@@ -196,9 +201,11 @@ Lists = Sequence[Sequence[list[Any]]]
 Make = Callable[[Rows, Lists], list[Any]]
 
 
-def maker(record: Record | Choice, loads: Sequence[Callable[[Any], Any] | None], lists: int = 0) -> Make:
+def maker(
+    record: Record | Choice, loads: Sequence[Callable[[Any], Any] | None], lists: int = 0, *, has_own: bool = False
+) -> Make:
     """Return the function that makes the shapes of all rows, given for each of the `lists` levels below its children
-    by row.
+    by row; with `has_own`, the rows of a tree, those that hang on each row come last.
 
     It is generated, as dataclasses generate `__init__`: a keyword call written out is twice as fast as any loop over
     fields. Only field names, which are identifiers, and column numbers go into the text.
@@ -215,7 +222,7 @@ def maker(record: Record | Choice, loads: Sequence[Callable[[Any], Any] | None],
 
     def value(record: Record, name: str, part: Slot | Nested | Listed) -> str:
         if isinstance(part, Listed):
-            return f"list{part.place}"
+            return "own" if part.place is None else f"list{part.place}"
         absent = "None" if part.is_optional else f"absent({f'{record.shape.__name__}.{name}'!r})"
         if isinstance(part, Nested):
             return f"{literal(part.record)} if row[{part.presence}] is not None else {absent}"
@@ -228,9 +235,8 @@ def maker(record: Record | Choice, loads: Sequence[Callable[[Any], Any] | None],
             return f"{loaded} if {found} is not None else {absent}"
         return found if part.is_optional else f"{found} if {found} is not None else {absent}"
 
-    each = "row in rows"
-    if lists:
-        each = f"row, {', '.join(f'list{place}' for place in range(lists))} in zip(rows, *lists)"
+    names = [f"list{place}" for place in range(lists)] + (["own"] if has_own else [])
+    each = f"row, {', '.join(names)} in zip(rows, *lists)" if names else "row in rows"
     make: Make = eval(f"lambda rows, lists: [{literal(record)} for {each}]", scope)
     return make
 

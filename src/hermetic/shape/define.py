@@ -121,6 +121,12 @@ class ShapeOf(Generic[Entity, Shape_co]):
             raise ShapeError(self.__name__, self.location, checker.problems)
         mapper.registry.configure(cascade=True)
         node = checker.any_node(self.shape, mapper, self.__name__)
+        facts = Facts.of(node) if not checker.problems else None
+        if facts is not None and facts.trees and not facts.is_anchored:
+            what = "is read by keys, level by level; a relationship of this shape has a condition of more than equality"
+            checker.problems.append(
+                Problem(facts.trees[0], what, "one shape for each of them, read one after the other")
+            )
         if checker.problems:
             raise ShapeError(self.__name__, self.location, checker.problems)
         return node

@@ -1,4 +1,4 @@
-"""The words a shape field is written with: `path`, `many`, `count`."""
+"""The words a shape field is written with: `path`, `many`, `count`, `recursive`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,17 @@ class Count:
     where: Criterion | None = None
 
 
-Marker = Path | Many | Count
+@dataclass(frozen=True, slots=True, eq=False)
+class Recursive:
+    """A relationship of a class to itself, followed to its end."""
+
+    relationship: QueryableAttribute[Any]
+    where: Criterion | None = None
+    order_by: tuple[Ordering, ...] = ()
+    max_depth: int = 100
+
+
+Marker = Path | Many | Count | Recursive
 
 
 def path(*steps: QueryableAttribute[Any], depth: int | None = None) -> Path:
@@ -89,3 +99,28 @@ def count(relationship: QueryableAttribute[Any], *, where: Criterion | None = No
         where: counts only the children that match; written with the columns of the child class.
     """
     return Count(relationship, where)
+
+
+def recursive(
+    relationship: QueryableAttribute[Any],
+    *,
+    where: Criterion | None = None,
+    order_by: Ordering | Sequence[Ordering] = (),
+    max_depth: int = 100,
+) -> Recursive:
+    """Return the marker of a list field over a relationship of a class to itself, read to its end by one statement.
+
+    Over a one-to-many relationship the field is a list of the shape it stands in, and holds the whole tree below:
+    `children: Annotated[list["Branch"], recursive(Category.children)]`. Over a to-one relationship it is a list of
+    another shape, the rows above, the nearest first: `above: Annotated[list[NameLine], recursive(Category.parent)]`.
+
+    A cycle in the rows is a `CycleFound` and a tree of more levels a `TreeTooDeep` when it is read; nothing is cut.
+
+    Args:
+        relationship: the mapped attribute, e.g. `Category.children`.
+        where: keeps only the rows that match, with what hangs on them; written with the columns of the class.
+        order_by: order of the rows that hang on one row; the primary key is always added.
+        max_depth: levels, 1 to 400, that there may be; Python cannot compare or print many more.
+    """
+    orderings = tuple(order_by) if isinstance(order_by, Sequence) else (order_by,)
+    return Recursive(relationship, where, orderings, max_depth)

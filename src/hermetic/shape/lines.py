@@ -14,7 +14,7 @@ from sqlalchemy.types import NullType, TypeEngine
 from hermetic.model import column_line
 from hermetic.shape.annotation import Annotation, mapped_type, parse, type_name
 from hermetic.shape.codec import type_of
-from hermetic.shape.fields import Count, Many, Marker, Path
+from hermetic.shape.fields import Count, Many, Marker, Path, Recursive
 from hermetic.shape.to_one import may_be_absent, remote_columns
 
 
@@ -201,6 +201,8 @@ def _call(marker: Marker) -> str:
             words, options = [str(step) for step in marker.steps], {"depth": marker.depth}
         case Many():
             words, options = [str(marker.relationship)], {"limit": marker.limit, "depth": marker.depth}
+        case Recursive():
+            words, options = [str(marker.relationship)], {}
         case Count():
             words, options = [str(marker.relationship)], {}
     words += [f"{option}={value}" for option, value in options.items() if value is not None]
@@ -210,7 +212,7 @@ def _call(marker: Marker) -> str:
 def _has_expressions(marker: Marker) -> bool:
     """Return whether the marker holds SQL, whose Python source is not known."""
     match marker:
-        case Many():
+        case Many() | Recursive():
             return marker.where is not None or bool(marker.order_by)
         case Count():
             return marker.where is not None

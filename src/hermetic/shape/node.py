@@ -65,7 +65,23 @@ class Tally:
     where: ColumnElement[bool] | None
 
 
-Part = Leaf | One | Children | Tally
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """All rows below a row of the shape, each in the list of the one above it; or, with a `node` of their own, all rows
+    above it, in one list.
+    """
+
+    name: str
+    relationship: str
+    target: Mapper[Any]
+    node: Node | None
+    where: ColumnElement[bool] | None
+    order_by: tuple[Ordering, ...]
+    max_depth: int
+    where_path: str
+
+
+Part = Leaf | One | Children | Tally | Tree
 
 
 @dataclass(frozen=True, slots=True)

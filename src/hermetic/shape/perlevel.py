@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import and_
+
 from hermetic.shape.codec import Blocks, Carrier
 from hermetic.shape.decode import Level, Listed
-from hermetic.shape.node import Children
+from hermetic.shape.node import Children, Node, Tree
 from hermetic.shape.row import Row
+from hermetic.shape.tree import Linked, Walk, anchor_of
 from hermetic.shape.variants import alias_of
-from hermetic.shape.ways import Found, Way, selecting
+from hermetic.shape.ways import Found, Way, key_of, selecting
 
 
 class KeyedRow(Row):
@@ -22,6 +25,7 @@ class KeyedRow(Row):
     def __init__(self, blocks: Blocks) -> None:
         super().__init__(blocks)
         self.below: list[Level] = []
+        self._within: Tree | None = None
 
     def children(self, part: Children, entity: Any) -> Listed:
         """Return the field that the level below fills."""
@@ -49,4 +53,31 @@ class KeyedRow(Row):
                 kept=row.kept,
             )
         )
+        return Listed(len(self.below) - 1)
+
+    def tree(self, part: Tree, node: Node, entity: Any) -> Listed:
+        """Return the field that a recursive level fills; in the rows of that level, the level itself does."""
+        if part is self._within:
+            return Listed(None)
+        inner = node if part.node is None else part.node
+        child = alias_of(inner)
+        way = Way(entity, part.relationship, child)
+        anchor = anchor_of(way)
+        walked = Walk(part, anchor, self.blocks.keys([column.type for column in anchor.parent])).rows
+        row = KeyedRow(self.blocks)
+        row._within = part if part.node is None else None
+
+        def columns(prefix: str, width: int) -> tuple[int, ...]:
+            return tuple(row.add(Carrier(walked.c[f"{prefix}{number}"])) for number in range(width))
+
+        primary, width = key_of(child), len(anchor.parent)
+        position, depth = row.add(Carrier(walked.c.n)), row.add(Carrier(walked.c.d))
+        linked = Linked(part, position, depth, columns("p", len(primary)), columns("h", width), columns("u", width))
+        record = row.record(inner, child)
+        on = and_(*(key == walked.c[f"p{number}"] for number, key in enumerate(primary)))
+        chosen = selecting(carrier.expression for carrier in row.carriers).select_from(child).join(walked, on)
+        deepest_first = walked.c.d.desc() if part.node is None else walked.c.d
+        ordered = row.joined(chosen).order_by(deepest_first, walked.c.n, *way.order_by(part.order_by))
+        keys = tuple(self.add(Carrier(column)) for column in anchor.parent)
+        self.below.append(Level(ordered, record, row.carriers, row.below, keys, position, kept=row.kept, tree=linked))
         return Listed(len(self.below) - 1)

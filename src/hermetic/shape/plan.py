@@ -24,6 +24,7 @@ from hermetic.shape.dialects import blocks_for
 from hermetic.shape.prepared import BoundRead, KeyTemplate
 from hermetic.shape.statement import cache_key, entity_mapper, entity_of, limit_of
 from hermetic.shape.strategy import Choice, choose, fallback, roots_of
+from hermetic.shape.tree import linked
 from hermetic.shape.ways import finds_one
 from hermetic.shape.wire import Labels, enum_members, unwrap
 
@@ -85,7 +86,8 @@ class Step:
                 load = kind.dialect_impl(dialect).result_processor(dialect, code)
             loads.append(load)
         self._loads = loads
-        self._make = maker(self._level.record, loads, len(self.below))
+        is_nested = self._level.tree is not None and self._level.tree.part.node is None
+        self._make = maker(self._level.record, loads, len(self.below), has_own=is_nested)
 
     def bind(self, values: Values, keys: Mapping[str, Any] | None = None) -> tuple[str, Parameters]:
         """Return the SQL text and the driver's parameters for the values of a statement, and for `keys` of parents."""
@@ -115,7 +117,9 @@ class Step:
 
     def made(self, rows: Rows, fetch: Fetch, values: Values) -> list[Any]:
         """Return the shapes of `rows`, after the levels below were fetched."""
-        lists = [step.lists(rows, fetch, values) for step in self.below]
+        return self._filled(rows, [step.lists(rows, fetch, values) for step in self.below])
+
+    def _filled(self, rows: Rows, lists: Sequence[Sequence[list[Any]]]) -> list[Any]:
         assert self._make is not None
         try:
             return self._make(rows, lists)
@@ -134,6 +138,9 @@ class Step:
         keys = self._level.keys
         found_by = self._blocks.key_values([[row[key] for key in keys] for row in parents], len(keys))
         rows = fetch(self, *self.bind(values, found_by))
+        if self._level.tree is not None:
+            lists = [step.lists(rows, fetch, values) for step in self.below]
+            return linked(self._level.tree, rows, len(parents), self._filled, lists)
         found: list[list[Any]] = [[] for _ in parents]
         position = self._level.position
         for row, child in zip(rows, self.made(rows, fetch, values), strict=True):

@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 
 from hermetic.shape.codec import Blocks, Carrier
 from hermetic.shape.decode import Choice, Listed, Nested, Record, Slot
-from hermetic.shape.node import Children, Hop, Leaf, Node, One, Tally
+from hermetic.shape.node import Children, Hop, Leaf, Node, One, Tally, Tree
 from hermetic.shape.variants import alias_of, itself, number_of, steps, variant_of
 from hermetic.shape.ways import Way, bare, key_of
 
@@ -29,6 +29,10 @@ class Row(ABC):
     @abstractmethod
     def children(self, part: Children, entity: Any) -> Slot | Listed:
         """Return the field of a collection of `entity`."""
+
+    def tree(self, part: Tree, node: Node, entity: Any) -> Listed:
+        """Return the field of all rows below or above `entity`; `node` is the shape in which the field stands."""
+        raise AssertionError(f"a shape with a tree is read level by level, and {part.where_path} is one")
 
     def tally(self, part: Tally, entity: Any) -> Slot:
         """Return the field of a number of children."""
@@ -63,6 +67,8 @@ class Row(ABC):
                     fields.append((part.name, Nested(presence, part.is_optional, self.record(part.node, target))))
                 case Children():
                     fields.append((part.name, self.children(part, entity)))
+                case Tree():
+                    fields.append((part.name, self.tree(part, node, entity)))
                 case Tally():
                     fields.append((part.name, self.tally(part, entity)))
         return Record(node.shape, tuple(fields))

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapper, aliased
 from hermetic.shape.codec import Blocks, Carrier
 from hermetic.shape.decode import Collection, Slot
 from hermetic.shape.indexes import missing_index
-from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally
+from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally, Tree
 from hermetic.shape.row import Row
 from hermetic.shape.statement import order_of
 from hermetic.shape.variants import alias_of, array_of, steps
@@ -163,6 +163,8 @@ class _Items:
                 level = self._levels.level(part, entity, keys)
                 self.source = self.source.outerjoin(level, _on(level, parent))
                 return self._levels.value(part, level)
+            case Tree():
+                raise AssertionError("a shape with a tree is read level by level")
 
     def _join(self, entity: Any, hops: tuple[Hop, ...], node: Node | None = None) -> Any:
         for hop, inner in steps(hops, node):
@@ -187,6 +189,8 @@ def _is_anchored(part: Part, parent: Mapper[Any]) -> bool:
             return way.anchor() is not None and (isinstance(part, Tally) or is_anchored(part.node))
         case One():
             return is_anchored(part.node)
+        case Tree():
+            return part.node is None or is_anchored(part.node)  # the way of a tree itself was checked
         case Leaf():
             return True
 

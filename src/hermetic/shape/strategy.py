@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from hermetic.errors import NoExactForm, TooDeep, WrongStatement
 from hermetic.shape.codec import has_exact_form
 from hermetic.shape.indexes import missing_index
-from hermetic.shape.node import Children, Leaf, Node, One, Tally
+from hermetic.shape.node import Children, Leaf, Node, One, Tally, Tree
 from hermetic.shape.setbased import is_anchored
 
 Strategy = Literal["flat", "correlated", "set_based", "per_level"]
@@ -29,12 +29,14 @@ class Facts:
         is_anchored: whether each of them is reached by equality of columns alone.
         inexact: paths of the fields inside collections whose type has no exact form in JSON.
         unindexed: the `CREATE INDEX` that each to-many relationship lacks.
+        trees: paths of the fields that are read to any depth.
     """
 
     collections: int
     is_anchored: bool
     inexact: tuple[str, ...]
     unindexed: tuple[str, ...]
+    trees: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, node: Node) -> Facts:
@@ -44,6 +46,7 @@ class Facts:
             is_anchored=is_anchored(node),
             inexact=tuple(_inexact(node, in_collection=False)),
             unindexed=tuple(dict.fromkeys(_unindexed(node))),
+            trees=tuple(_trees(node)),
         )
 
 
@@ -73,6 +76,8 @@ def choose(facts: Facts, database: str, roots: int | None, wanted: Any = None) -
         return _wanted(facts, wanted)
     if not facts.collections:
         return _FLAT
+    if facts.trees:
+        return Choice("per_level", f"{', '.join(facts.trees)} is read to its end, by one recursive statement")
     counted = "1 collection" if facts.collections == 1 else f"{facts.collections} collections"
     if facts.inexact and facts.is_anchored:
         return _per_level(", ".join(facts.inexact))
@@ -113,6 +118,12 @@ def _wanted(facts: Facts, wanted: Any) -> Choice:
         )
     if not facts.collections:
         return _FLAT
+    if wanted != "per_level" and facts.trees:
+        raise WrongStatement(
+            "plan",
+            f"{', '.join(facts.trees)} is read to its end by a statement of its own, which is per_level",
+            "leave hermetic_strategy out, or name per_level",
+        )
     if wanted in ("set_based", "per_level") and not facts.is_anchored:
         raise WrongStatement(
             "plan",
@@ -128,10 +139,18 @@ def _wanted(facts: Facts, wanted: Any) -> Choice:
     return Choice(wanted, "asked for by the statement's hermetic_strategy")
 
 
-def _collections(node: Node) -> Iterator[Children | Tally]:
+def _trees(node: Node) -> Iterator[str]:
+    for part in (part for each in node.nodes for part in each.parts):
+        if isinstance(part, Tree):
+            yield part.where_path
+        if isinstance(part, (One, Children, Tree)) and part.node is not None:
+            yield from _trees(part.node)
+
+
+def _collections(node: Node) -> Iterator[Children | Tally | Tree]:
     for part in (part for each in node.nodes for part in each.parts):
         match part:
-            case Children() | Tally():
+            case Children() | Tally() | Tree():
                 yield part
             case One():
                 yield from _collections(part.node)
@@ -149,18 +168,18 @@ def _inexact(node: Node, *, in_collection: bool) -> Iterator[str]:
                 yield from _inexact(part.node, in_collection=in_collection)
             case Children():
                 yield from _inexact(part.node, in_collection=True)
-            case Tally():
+            case Tally() | Tree():
                 pass
 
 
 def _unindexed(node: Node) -> Iterator[str]:
     for owner, part in ((each, part) for each in node.nodes for part in each.parts):
         match part:
-            case Children() | Tally():
+            case Children() | Tally() | Tree():
                 line = missing_index(owner.mapper.relationships[part.relationship])
                 if line is not None:
                     yield line
-                if isinstance(part, Children):
+                if not isinstance(part, Tally) and part.node is not None:
                     yield from _unindexed(part.node)
             case One():
                 yield from _unindexed(part.node)

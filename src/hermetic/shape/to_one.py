@@ -31,10 +31,11 @@ def is_single(way: RelationshipProperty[Any]) -> bool:
     columns = remote_columns(way)
     if way.secondary is not None or not columns:
         return False
-    return _is_unique(columns[0].table, {column.name for column in columns})
+    return is_unique(columns[0].table, {column.name for column in columns})
 
 
-def _is_unique(table: Any, columns: set[str]) -> bool:
+def is_unique(table: Any, columns: set[str]) -> bool:
+    """Return whether the columns hold a key of the table."""
     if not isinstance(table, Table):
         return False
     keys = [{column.name for column in table.primary_key}]
