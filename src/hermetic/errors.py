@@ -350,6 +350,36 @@ class NotTheOwner(HermeticError, exc.InvalidRequestError):
 
 
 @dataclass(eq=False)
+class SwallowedFailure(HermeticError, exc.PendingRollbackError):
+    """Raised when a unit of work in which a database error was caught is used again or would commit; `__cause__` is
+    that error.
+    """
+
+    failure: str
+    place: str
+    owner: str
+    is_async: bool
+    code = "swallowed-failure"
+    what = "a unit of work goes no further after {e.failure} ({e.place})"
+    why = (
+        "a statement failed, the error was caught, and what belongs together is incomplete: PostgreSQL would answer "
+        "COMMIT with a rollback, so the unit begun at {e.owner} is rolled back on every database"
+    )
+    fix = (
+        "let the error leave the block of the unit\n"
+        "or, to catch it and go on, put what may fail into a savepoint, and the try around it:\n"
+        "try:\n"
+        "    {e.asynchronous}with uow.savepoint(): ...\n"
+        "except IntegrityError: ..."
+    )
+
+    @property
+    def asynchronous(self) -> str:
+        """Return the word before a block of an async unit."""
+        return "async " if self.is_async else ""
+
+
+@dataclass(eq=False)
 class UnitClosed(HermeticError, exc.InvalidRequestError):
     """Raised when a unit of work is used before its block begins or after it ended."""
 

@@ -84,17 +84,19 @@ def install_explanations(engine: Engine) -> None:
     untouched.
     """
 
-    def failed(context: ExceptionContext) -> None:
+    def failed(context: ExceptionContext) -> MissingTable | None:
+        # returned and not raised, so that whoever listens behind hears of it; SQLAlchemy raises it from the driver's
         error = context.original_exception
         if sqlstate(error) == _UNDEFINED_TABLE:
-            raise MissingTable(_first_line(error), _where(context)) from error
+            return MissingTable(_first_line(error), _where(context))
         if error_number(error, context.dialect) in _MARIADB_NO_TABLE and not _is_reflection(context):
-            raise MissingTable(_first_line(error), _where(context)) from error
+            return MissingTable(_first_line(error), _where(context))
         if getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR and context.connection is not None:
             # SQLite has one number for all mistakes in a statement, so its catalogue is asked
             missing = _missing_tables(context.connection, _tables(context))
             if missing:
-                raise MissingTable(", ".join(missing), _where(context)) from error
+                return MissingTable(", ".join(missing), _where(context))
+        return None
 
     event.listen(engine, "handle_error", failed)
 

@@ -1,6 +1,7 @@
 """What is refused inside a unit of work, and where an entity came from."""
 
+from hermetic.guard.failure import is_aborted, watch_failures
 from hermetic.guard.origin import caller
 from hermetic.guard.session import AsyncGuardedSession, GuardedSession
 
-__all__ = ["AsyncGuardedSession", "GuardedSession", "caller"]
+__all__ = ["AsyncGuardedSession", "GuardedSession", "caller", "is_aborted", "watch_failures"]

@@ -6,16 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import greenlet
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy import inspect as inspect_mapped
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper, ORMExecuteState, RelationshipProperty, Session
+from sqlalchemy.orm import Mapper, ORMExecuteState, RelationshipProperty, Session, SessionTransaction
 from sqlalchemy.orm.interfaces import UserDefinedOption
 
-from hermetic.errors import NotLoaded, NotTheOwner
+from hermetic.errors import NotLoaded, NotTheOwner, SwallowedFailure
 from hermetic.guard.origin import caller
 from hermetic.shape import gathered
 
@@ -28,15 +29,26 @@ class LoadedAt(UserDefinedOption):
     propagate_to_loaders = True
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The first database error of a unit that nothing has undone yet, where it happened, and inside which savepoint."""
+
+    error: BaseException
+    place: str
+    savepoint: SessionTransaction | None
+
+
 class GuardedSession(Session):
     """The session of a unit of work; `commit`, `rollback` and `close` belong to the unit.
 
-    `owner` is where the unit of work was begun.
+    `owner` is where the unit of work was begun, `claimed` the connection of its transaction.
     """
 
     owner: str = "unknown"
     is_async: bool = False
     is_ending: bool = False
+    failure: Failure | None = None
+    claimed: Connection | None = None
     _explicit_loads: int = 0
     _crossings: int = 0
 
@@ -77,8 +89,29 @@ class GuardedSession(Session):
 
     def flush(self, objects: Any = None) -> None:
         """Send pending changes; what the order of the changes depends on is loaded."""
-        with self._loading():
-            super().flush(objects)
+        try:
+            with self._loading():
+                super().flush(objects)
+        except BaseException as error:
+            if not self.is_active:  # the flush has rolled back, whatever it was that failed in it
+                self.note(error)
+            raise
+
+    def note(self, error: BaseException) -> None:
+        """Remember an error after which the transaction cannot be committed, unless a savepoint undoes it."""
+        if self.failure is None:
+            self.failure = Failure(error, caller(), self.get_nested_transaction())
+
+    def check_failure(self) -> None:
+        """Refuse to go on after an error that was caught.
+
+        Raises:
+            SwallowedFailure: there was one, and no savepoint has undone it.
+        """
+        failure = self.failure
+        if failure is not None:
+            kind = type(failure.error).__name__
+            raise SwallowedFailure(kind, failure.place, self.owner, self.is_async) from failure.error
 
     @contextmanager
     def _loading(self) -> Generator[None]:
@@ -124,6 +157,7 @@ def _refuse_commit(session: GuardedSession) -> None:
     # also fires when a savepoint is released, which is allowed
     if not session.is_ending and not session.in_nested_transaction():
         raise NotTheOwner("commit", session.owner, caller(), session.is_async)
+    session.check_failure()
 
 
 @event.listens_for(GuardedSession, "do_orm_execute")

@@ -27,6 +27,7 @@ from hermetic.engine import (
     with_snapshot,
 )
 from hermetic.errors import EntityOutsideUnit
+from hermetic.guard import watch_failures
 from hermetic.observe import Recorder, Statement
 from hermetic.shape import Fetch, Parameters, Plan, Plans, Rows, Step, gathered
 from hermetic.work.leases import OwnConnection
@@ -108,6 +109,7 @@ class Database(Reader):
     ) -> None:
         pool = pool or Pool.server()
         self._engine = make_engine(url, pool)
+        watch_failures(self._engine)
         self._recorder = Recorder(self._engine)
         self._autocommit = _autocommit(self._engine, self._recorder, pool, limits, page_secret)
         super().__init__(self._autocommit)
@@ -167,6 +169,7 @@ class AsyncDatabase(AsyncReader):
         pool = pool or Pool.server()
         self._engine = make_async_engine(url, pool)
         core = self._engine.sync_engine
+        watch_failures(core)
         self._recorder = Recorder(core)
         self._autocommit = _autocommit(core, self._recorder, pool, limits, page_secret)
         # the session holds no connection: only its way into the greenlet is used

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Mapper, QueryableAttribute, Session
 
 from hermetic._lift import cross
 from hermetic.engine import AsyncReader, Lease, Paging, Reader, estimated, fetching
-from hermetic.errors import UnitClosed, WrongStatement
-from hermetic.guard import AsyncGuardedSession, GuardedSession, caller
+from hermetic.errors import SwallowedFailure, UnitClosed, WrongStatement
+from hermetic.guard import AsyncGuardedSession, GuardedSession, caller, is_aborted
 from hermetic.shape import Fetch, Path, Plan, Plans, tables_of
 from hermetic.work.leases import UnitConnection
 from hermetic.work.load import Loader, check
@@ -47,13 +47,14 @@ class Transaction:
 
         Raises:
             UnitClosed: it is not.
+            SwallowedFailure: a database error was caught inside it.
         """
-        self._check()
-        return self._session
+        session = self._open()
+        session.check_failure()
+        return session
 
     def _check(self) -> None:
-        if self._state != "is open":
-            raise UnitClosed(self._session.owner, self._state, self._session.is_async)
+        _ = self.session
 
     def begin(self) -> None:
         """Begin; the server's transaction starts with the first statement."""
@@ -63,18 +64,28 @@ class Transaction:
         self._state = "is open"
 
     def end(self, *, commit: bool) -> None:
-        """Commit or roll back, then give the connection back; what was loaded stays readable."""
-        session = self.session
+        """Commit or roll back, then give the connection back; what was loaded stays readable.
+
+        Raises:
+            SwallowedFailure: a commit is impossible after a database error that was caught; it was rolled back.
+        """
+        session = self._open()
         session.is_ending = True
         try:
             self._streams.close_all()
             if commit:
+                _check_commit(session)
                 Session.commit(session)
             else:
                 Session.rollback(session)
         finally:
             self._state = "has ended"
             Session.close(session)
+
+    def _open(self) -> GuardedSession:
+        if self._state != "is open":
+            raise UnitClosed(self._session.owner, self._state, self._session.is_async)
+        return self._session
 
     # a reader's source
 
@@ -215,10 +226,15 @@ class UnitOfWork(Reader):
     def savepoint(self) -> Generator[None]:
         """Open a part of this unit that can be undone alone: rolled back if the block raises, kept otherwise.
 
+        A database error is caught around it, never inside: `try:`, `with uow.savepoint(): ...`, `except ...`.
+
+        Raises:
+            SwallowedFailure: one was caught inside; the part was rolled back, and the unit can go on.
         Statements: SAVEPOINT, then RELEASE or ROLLBACK TO.
         """
         with self.session.begin_nested():
             yield
+            _ = self.session  # refused where the block has caught a failure
 
     def __enter__(self) -> Self:
         self._transaction.begin()
@@ -280,6 +296,7 @@ class AsyncUnitOfWork(AsyncReader):
     async def savepoint(self) -> AsyncGenerator[None]:
         async with self.session.begin_nested():
             yield
+            _ = self.session
 
     async def __aenter__(self) -> Self:
         self._transaction.begin()
@@ -289,6 +306,14 @@ class AsyncUnitOfWork(AsyncReader):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await cross(self._bridge, self._transaction.end, commit=kind is None)
+
+
+def _check_commit(session: GuardedSession) -> None:
+    session.check_failure()
+    connection = session.claimed
+    if connection is not None and is_aborted(connection):
+        place = "on the driver's own connection, behind SQLAlchemy"
+        raise SwallowedFailure("an error", place, session.owner, session.is_async)
 
 
 def _has_changes(session: Session) -> bool:
