@@ -173,6 +173,20 @@ class WrongLimit(HermeticError, ValueError):
 
 
 @dataclass(eq=False)
+class TooLarge(HermeticError, exc.InvalidRequestError):
+    """Raised when a read would return more than the limits of its database allow, before its shapes are made."""
+
+    shape: str
+    reason: str
+    limit: str
+    remedy: str
+    code = "too-large"
+    what = "this read of {e.shape} is too large"
+    why = "{e.reason}"
+    fix = "{e.remedy}\nor allow more: Database(..., limits=Limits({e.limit}=...))"
+
+
+@dataclass(eq=False)
 class CannotStream(HermeticError, exc.InvalidRequestError):
     """Raised by `stream` where rows cannot be sent as they are read, or would block the only connection."""
 

@@ -225,7 +225,7 @@ def test_the_largest_page_is_set_once_for_a_database(tmp_path: Path) -> None:
         db.page(UserCard, BY_NAME, limit=2)
         with pytest.raises(WrongLimit, match="limit=1 to limit=2"):
             db.page(UserCard, BY_NAME, limit=3)
-    with pytest.raises(ValueError, match="admits no page"):
+    with pytest.raises(ValueError, match="admits nothing"):
         Limits(page=0)
 
 

@@ -7,14 +7,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much one read of a database may return; what asks for more is refused.
+    """How much one read of a database may return; what asks for more is refused, before it is in memory as shapes.
 
     Attributes:
+        rows: that one read of a shape finds, 1 to n. A statement without a limit is sent with one of `rows` + 1, so
+            that the server stops there. None sets no bound.
+        bytes: of JSON in which the collections of one read travel, 1 to n; counted, a character as one, before it is
+            decoded. None sets no bound.
         page: rows of a page, 1 to n.
+
+    `stream` has no bound: it never holds more than a batch.
     """
 
+    rows: int | None = 100_000
+    bytes: int | None = 256 * 2**20
     page: int = 1000
 
     def __post_init__(self) -> None:
-        if self.page < 1:
-            raise ValueError(f"Limits page={self.page} admits no page; use 1 or more")
+        for name in ("rows", "bytes", "page"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"Limits {name}={value} admits nothing; use 1 or more")

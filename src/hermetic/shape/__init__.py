@@ -1,5 +1,6 @@
 """Shapes: what a read returns, checked against the model, compiled to one statement, decoded at C speed."""
 
+from hermetic.shape.bounds import Bounds
 from hermetic.shape.compile import tables_of
 from hermetic.shape.define import Shape, ShapeOf, ShapeType, shape_of
 from hermetic.shape.dialects.sqlite import register_functions
@@ -14,6 +15,7 @@ from hermetic.shape.wire import Codec
 __all__ = [
     "TABLES",
     "BoundRead",
+    "Bounds",
     "Codec",
     "Fetch",
     "Ordered",

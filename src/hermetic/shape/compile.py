@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ClauseElement, Select, Table
+from sqlalchemy import ClauseElement, Select, Table, literal_column
 from sqlalchemy.orm.interfaces import CriteriaOption
 from sqlalchemy.sql import visitors
 
@@ -24,11 +24,25 @@ from hermetic.shape.ways import key_of, mapper_of
 
 
 def compose(
-    statement: Select[Any], entity: Any, node: Node, blocks: Blocks, strategy: Strategy, *, with_order: bool = False
+    statement: Select[Any],
+    entity: Any,
+    node: Node,
+    blocks: Blocks,
+    strategy: Strategy,
+    *,
+    with_order: bool = False,
+    most: int | None = None,
 ) -> Level:
-    """Return the level that reads `node` for the rows that `statement` chooses from `entity`; with what orders each
-    row, if so asked.
+    """Return the level that reads `node` for the rows that `statement` chooses from `entity`.
 
+    Args:
+        statement: which rows, in what order.
+        entity: what it selects.
+        node: what of each row.
+        blocks: of the database.
+        strategy: how collections travel.
+        with_order: bring what orders each row as well.
+        most: rows that may be found, where the statement has no limit; one more is read, which tells of too many.
     Raises:
         TooDeep: the parser of the database cannot read one statement that nests so deep.
         NoExactForm: a column has no exact form inside JSON on this database.
@@ -40,6 +54,7 @@ def compose(
     if strategy == "set_based":
         if has_limit(chosen):  # a database may run the CTE twice, and must find the same rows
             chosen = chosen.order_by(*key_of(entity))
+        chosen = _at_most(chosen, most)
         grouped = SetBasedRow(blocks)
         record, order = grouped.root(node, entity), grouped.ordered(ordering)
         whole = grouped.statement(chosen, extra).options(*criteria_of(statement))
@@ -49,10 +64,15 @@ def compose(
         _check_nesting(node, blocks)
     record, order = row.root(node, entity), row.ordered(ordering)
     expressions = [*(carrier.expression for carrier in row.carriers), *extra]
-    whole = row.joined(chosen.with_only_columns(*expressions, maintain_column_froms=True))
+    whole = row.joined(_at_most(chosen, most).with_only_columns(*expressions, maintain_column_froms=True))
     below = row.below if isinstance(row, KeyedRow) else []
     filtered = [_filtered(each, criteria_of(statement)) for each in below]
     return Level(whole, record, row.carriers, filtered, order=order, kept=row.kept)
+
+
+def _at_most(statement: Select[Any], most: int | None) -> Select[Any]:
+    # a number in the text: for a parameter the planner of PostgreSQL would guess
+    return statement if most is None or has_limit(statement) else statement.limit(literal_column(str(most + 1)))
 
 
 def _filtered(level: Level, criteria: Sequence[CriteriaOption]) -> Level:

@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,9 +17,10 @@ from sqlalchemy.types import Enum
 
 from hermetic.errors import NoExactForm, TooDeep, ValueMismatch, WrongStatement
 from hermetic.query import with_gathered_lists
-from hermetic.shape.codec import KEYS, Blocks
+from hermetic.shape.bounds import UNBOUNDED, Bounds
+from hermetic.shape.codec import KEYS, Blocks, Carrier
 from hermetic.shape.compile import compose, tables_of
-from hermetic.shape.decode import Level, Make, maker
+from hermetic.shape.decode import Collection, Level, Make, maker
 from hermetic.shape.define import ShapeOf
 from hermetic.shape.dialects import blocks_for
 from hermetic.shape.prepared import BoundRead, KeyTemplate
@@ -59,6 +61,7 @@ class Step:
         self._compiled = compiled
         self._make: Make | None = None
         self._loads: list[Any] = []
+        self.texts = tuple(index for index, each in enumerate(level.carriers) if _is_collection(each))
         self._fixed: dict[str, Any] | None = None  # what a statement with named values binds beside them
         self._processors = _bind_processors(compiled, blocks.dialect)
         self._renders_late = bool(compiled.post_compile_params or compiled.literal_execute_params)
@@ -171,9 +174,12 @@ class Plan:
         choice: Choice,
         *,
         with_order: bool = False,
+        bounds: Bounds = UNBOUNDED,
     ) -> None:
         entity = entity_of(statement, "plan")
-        level = compose(statement, entity, definition.node, blocks, choice.strategy, with_order=with_order)
+        level = compose(
+            statement, entity, definition.node, blocks, choice.strategy, with_order=with_order, most=bounds.rows
+        )
         self.shape: str = definition.__name__
         self.root = Step(self.shape, level, blocks, key)
         self.sql: str = self.root.sql
@@ -182,6 +188,7 @@ class Plan:
         self.statements: int = sum(1 for _ in self.root)
         self.advice: tuple[str, ...] = definition.facts.unindexed
         self.tables: frozenset[str] = frozenset().union(*(step.tables for step in self.root))
+        self._bounds = bounds
 
     def __str__(self) -> str:
         counted = "1 statement" if self.statements == 1 else f"{self.statements} statements in one snapshot"
@@ -193,10 +200,12 @@ class Plan:
         """Return the shapes that the values of a statement choose.
 
         Raises:
+            TooLarge: they are more than the database's limits allow.
             ValueMismatch: a value does not fit its field.
         Statements: as many as `statements` says.
         """
         rows = fetch(self.root, *self.root.bind(values))
+        self._bounds.check(self.shape, rows, self.root.texts)
         return self.root.made(rows, fetch, values)
 
 
@@ -204,7 +213,14 @@ class Form:
     """One shape read through statements that differ in values only, and its plans by strategy."""
 
     def __init__(
-        self, definition: ShapeOf[Any, Any], statement: Select[Any], blocks: Blocks, verb: str, *, with_order: bool
+        self,
+        definition: ShapeOf[Any, Any],
+        statement: Select[Any],
+        blocks: Blocks,
+        verb: str,
+        *,
+        with_order: bool,
+        bounds: Bounds,
     ) -> None:
         entity = entity_of(statement, verb)
         _check_model(definition, entity, verb)
@@ -212,11 +228,13 @@ class Form:
         self.finds_one = finds_one(statement, entity)
         self._blocks = blocks
         self._with_order = with_order
+        self._bounds = replace(bounds, rows=None) if self.finds_one else bounds
         self._choices: dict[tuple[Any, int | None], Choice] = {}
         self._plans: dict[Choice, Plan] = {}
 
     def plan(self, statement: Select[Any], key: CacheKey | None, most: int | None) -> Plan:
         """Return the plan for a statement of this form that finds at most `most` roots."""
+        self._bounds.check_limit(self.definition.__name__, most)
         wanted = statement.get_execution_options().get(STRATEGY)
         place = (wanted, 1 if self.finds_one else roots_of(most))
         choice = self._choices.get(place)
@@ -235,43 +253,56 @@ class Form:
             return self._planned(statement, key, instead)
 
     def _planned(self, statement: Select[Any], key: CacheKey | None, choice: Choice) -> Plan:
-        return Plan(self.definition, statement, self._blocks, key, choice, with_order=self._with_order)
+        options: dict[str, Any] = {"with_order": self._with_order, "bounds": self._bounds}
+        return Plan(self.definition, statement, self._blocks, key, choice, **options)
 
 
 class Plans:
     """The plans of one database, the least recently used forgotten first."""
 
-    def __init__(self, dialect: Dialect, size: int = 1000) -> None:
+    def __init__(self, dialect: Dialect, bounds: Bounds = UNBOUNDED, size: int = 1000) -> None:
         self._dialect = dialect
+        self._bounds = bounds
         self._size = size
         self._forms: OrderedDict[Any, Form] = OrderedDict()
         self._keyed: weakref.WeakKeyDictionary[ShapeOf[Any, Any], KeyTemplate] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def plan(
-        self, definition: ShapeOf[Any, Any], statement: Any, verb: str, *, with_order: bool = False
+        self,
+        definition: ShapeOf[Any, Any],
+        statement: Any,
+        verb: str,
+        *,
+        with_order: bool = False,
+        is_bounded: bool = True,
     ) -> tuple[Plan, Values]:
         """Return the plan for `statement` and the values it carries; a statement of a known form compiles nothing.
 
-        With `with_order`, each row also brings what orders it (see `Step.order`).
+        With `with_order`, each row also brings what orders it (see `Step.order`). With `is_bounded`, the limits of the
+        database hold.
 
         Raises:
+            TooLarge: the statement's own limit is more than the database's limits allow.
             WrongStatement: the shape cannot be read from the statement, or not with the strategy it asks for.
         """
         key = cache_key(statement) if isinstance(statement, Select) else None
         if key is not None:
             short = with_gathered_lists(statement, key.bindparams, self._dialect)
             key, statement = (key, statement) if short is statement else (cache_key(short), short)
-        place = (definition, key.key, with_order) if key is not None else None
-        form = self._form(place, definition, statement, verb, with_order=with_order)
+        place = (definition, key.key, with_order, is_bounded) if key is not None else None
+        form = self._form(place, definition, statement, verb, with_order=with_order, is_bounded=is_bounded)
         return form.plan(statement, key, limit_of(statement)), key
 
-    def prepared(self, read: BoundRead[Any], verb: str, most: int | None) -> tuple[Plan, Values]:
+    def prepared(
+        self, read: BoundRead[Any], verb: str, most: int | None, *, is_bounded: bool = True
+    ) -> tuple[Plan, Values]:
         """Return the plan of a prepared read, for at most `most` roots where a verb needs no more, and its values."""
         template = read.prepared.template(most)
         if template.has_long_list(read.values):
-            return self.plan(template.definition, template.with_values(read.values), verb)
-        form = self._form(template, template.definition, template.statement, verb)
+            return self.plan(template.definition, template.with_values(read.values), verb, is_bounded=is_bounded)
+        place = template if is_bounded else (template, is_bounded)
+        form = self._form(place, template.definition, template.statement, verb, is_bounded=is_bounded)
         return form.plan(template.statement, None, template.limit_of(read.values)), read.values
 
     def by_key(self, definition: ShapeOf[Any, Any], key: Any) -> tuple[Plan, Values]:
@@ -295,10 +326,13 @@ class Plans:
         verb: str,
         *,
         with_order: bool = False,
+        is_bounded: bool = True,
     ) -> Form:
         form = self._forms.get(place) if place is not None else None
         if form is None:
-            form = Form(definition, statement, blocks_for(self._dialect), verb, with_order=with_order)
+            bounds = self._bounds if is_bounded else UNBOUNDED
+            blocks = blocks_for(self._dialect)
+            form = Form(definition, statement, blocks, verb, with_order=with_order, bounds=bounds)
         if place is not None:
             with self._lock:  # another thread may have made or forgotten it since
                 form = self._forms.setdefault(place, form)
@@ -309,6 +343,10 @@ class Plans:
 
     def __len__(self) -> int:
         return len(self._forms)
+
+
+def _is_collection(carrier: Carrier) -> bool:
+    return isinstance(getattr(carrier.load, "__self__", None), Collection)
 
 
 def _check_model(definition: ShapeOf[Any, Any], entity: Any, verb: str) -> None:

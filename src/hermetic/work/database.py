@@ -29,7 +29,7 @@ from hermetic.engine import (
 from hermetic.errors import EntityOutsideUnit
 from hermetic.guard import watch_failures
 from hermetic.observe import Recorder, Statement
-from hermetic.shape import Fetch, Parameters, Plan, Plans, Rows, Step, gathered
+from hermetic.shape import Bounds, Fetch, Parameters, Plan, Plans, Rows, Step, gathered
 from hermetic.work.leases import OwnConnection
 from hermetic.work.unit import AsyncUnitOfWork, UnitOfWork
 
@@ -40,8 +40,10 @@ R = TypeVar("R")
 class Autocommit:
     """The source of reads outside any transaction: a connection for each, and one round trip."""
 
-    def __init__(self, engine: Engine, recorder: Recorder, paging: Paging, capacity: int | None) -> None:
-        self.plans = Plans(engine.dialect)
+    def __init__(
+        self, engine: Engine, recorder: Recorder, paging: Paging, bounds: Bounds, capacity: int | None
+    ) -> None:
+        self.plans = Plans(engine.dialect, bounds)
         self.paging = paging
         self._capacity = capacity
         self._direct = nullcontext(direct(engine, self._fetched, recorder.sent))
@@ -211,8 +213,9 @@ class AsyncDatabase(AsyncReader):
 def _autocommit(
     engine: Engine, recorder: Recorder, pool: Pool, limits: Limits | None, secret: str | bytes | None
 ) -> Autocommit:
-    paging = Paging(engine.dialect, secret, (limits or Limits()).page)
-    return Autocommit(engine, recorder, paging, pool.capacity(is_memory=is_memory(engine.url)))
+    limits = limits or Limits()
+    paging, bounds = Paging(engine.dialect, secret, limits.page), Bounds(limits.rows, limits.bytes)
+    return Autocommit(engine, recorder, paging, bounds, pool.capacity(is_memory=is_memory(engine.url)))
 
 
 def _metadata(base: type[DeclarativeBase] | MetaData) -> MetaData:
