@@ -201,10 +201,18 @@ class CannotStream(HermeticError, exc.InvalidRequestError):
 
 @dataclass(eq=False)
 class ValueMismatch(HermeticError, ValueError):
-    """Raised when the database returns a value that the shape's type cannot hold."""
+    """Raised when the database returns a value that the shape's type cannot hold; it never shows the value.
+
+    Where one column is to blame, `field` is its path from the root shape, `column` and `type` what it reads, and `row`
+    the number of the row among those fetched with it, from 1.
+    """
 
     shape: str
     reason: str
+    field: str = ""
+    column: str = ""
+    type: str = ""
+    row: int = 0
     code = "value-mismatch"
     what = "a value in the database does not fit shape {e.shape}"
     why = "{e.reason}"

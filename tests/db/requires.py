@@ -10,6 +10,7 @@ LACKS: dict[str, dict[str, str]] = {
     "postgresql": {},
     "mariadb": {
         "arrays": "MariaDB has no arrays",
+        "times of 24 hours": "MariaDB has no times with a zone",
         "infinity": "MariaDB stores no infinities",
         "nan": "MariaDB stores no NaN",
         "placed nulls": "MariaDB has no NULLS FIRST and NULLS LAST",
@@ -20,6 +21,7 @@ LACKS: dict[str, dict[str, str]] = {
     },
     "sqlite": {
         "arrays": "SQLite has no arrays",
+        "times of 24 hours": "the processor of SQLAlchemy reads the texts of SQLite",
         "nan": "SQLite stores NaN as NULL",
         "large nulls": "NULL is the smallest value in SQLite's order",
         "read committed": "a transaction of SQLite sees one snapshot",

@@ -11,6 +11,7 @@ from typing import Any, Union
 
 import msgspec
 from sqlalchemy import Select
+from sqlalchemy.types import TypeEngine
 
 from hermetic.errors import ValueMismatch
 from hermetic.shape.annotation import list_of
@@ -25,11 +26,28 @@ Rows = Sequence[Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the value of a field comes from, for the error that names it."""
+
+    field: str
+    column: str
+    type: TypeEngine[Any]
+    annotation: Any
+
+
+def origin_of(node: Node, leaf: Leaf) -> Origin:
+    """Return where a column of `node` comes from."""
+    owner = leaf.hops[-1].target if leaf.hops else node.mapper
+    return Origin(leaf.where, f"{owner.class_.__name__}.{leaf.attribute}", leaf.type, leaf.annotation)
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """A field that is one column of the row."""
 
     index: int
     is_optional: bool = False
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +141,7 @@ class Collection:
     """Decodes the JSON text of one collection column into a list of shapes."""
 
     def __init__(self, node: Node) -> None:
+        self.node = node
         self._decode = msgspec.json.Decoder(list_of(wire_type(node))).decode
         self._make = _converter(node) if _is_plain(node) else _maker_of_wires(node)
 

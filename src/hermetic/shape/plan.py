@@ -23,6 +23,7 @@ from hermetic.shape.compile import compose, tables_of
 from hermetic.shape.decode import Collection, Level, Make, maker
 from hermetic.shape.define import ShapeOf
 from hermetic.shape.dialects import blocks_for
+from hermetic.shape.mismatch import mismatch
 from hermetic.shape.prepared import BoundRead, KeyTemplate
 from hermetic.shape.statement import cache_key, entity_mapper, entity_of, limit_of
 from hermetic.shape.strategy import Choice, choose, fallback, roots_of
@@ -128,8 +129,9 @@ class Step:
             return self._make(rows, lists)
         except ValueMismatch:
             raise
-        except (msgspec.DecodeError, ValueError) as error:  # of msgspec, or of a text that is no date
-            raise ValueMismatch(self.shape, str(error)) from error
+        except (msgspec.DecodeError, ValueError):  # of msgspec, or of a text that is no date
+            # not chained: their texts may quote the value
+            raise mismatch(self.shape, self._level.record, self._loads, rows) from None
 
     def order(self, row: Sequence[Any]) -> list[Any]:
         """Return what orders a row; of a plan that was made with it."""

@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import aliased
 
 from hermetic.shape.codec import Blocks, Carrier
-from hermetic.shape.decode import Choice, Listed, Nested, Record, Slot
+from hermetic.shape.decode import Choice, Listed, Nested, Record, Slot, origin_of
 from hermetic.shape.node import Children, Hop, Leaf, Node, One, Tally, Tree
 from hermetic.shape.variants import alias_of, itself, number_of, steps, variant_of
 from hermetic.shape.ways import Way, bare, key_of
@@ -60,7 +60,7 @@ class Row(ABC):
                 case Leaf():
                     column = getattr(self.join(entity, part.hops), part.attribute)
                     index = self.add(self.blocks.native(column, part.type, part.annotation))
-                    fields.append((part.name, Slot(index, part.is_optional)))
+                    fields.append((part.name, Slot(index, part.is_optional, origin_of(node, part))))
                 case One():
                     target = self.join(entity, part.hops, part.node)
                     presence = self.add(Carrier(key_of(target)[0]))

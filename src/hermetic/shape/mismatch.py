@@ -1,0 +1,119 @@
+"""Where a value stands that its field cannot hold: looked for once a read has failed, and told without the value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from hermetic.errors import ValueMismatch
+from hermetic.shape.annotation import parse
+from hermetic.shape.decode import Choice, Collection, Nested, Origin, Record, Rows, Slot, origin_of
+from hermetic.shape.node import Children, Leaf, Node, One, Part
+from hermetic.shape.wire import wire_of
+
+Loads = Sequence[Callable[[Any], Any] | None]
+_KINDS = re.compile(r"Expected `[^`]*`, got `[^`]*`")
+_STEPS = re.compile(r"\[(\d+|\.\.\.)\]")
+
+
+def mismatch(shape: str, record: Record | Choice, loads: Loads, rows: Rows) -> ValueMismatch:
+    """Return the error of the first value among `rows` that cannot be loaded."""
+    for number, row in enumerate(rows, 1):
+        for slot, load in _loaded(record, loads, row):
+            value = row[slot.index]
+            try:
+                load(value)
+            except (msgspec.DecodeError, ValueError) as error:
+                return _told(shape, slot, load, value, error, number)
+    return ValueMismatch(shape, "its class refuses the values of a row")
+
+
+def _loaded(record: Record | Choice, loads: Loads, row: Sequence[Any]) -> Iterator[tuple[Slot, Callable[[Any], Any]]]:
+    chosen = record.records[row[record.number]] if isinstance(record, Choice) else record
+    for _, part in chosen.fields:
+        if isinstance(part, Nested) and row[part.presence] is not None:
+            yield from _loaded(part.record, loads, row)
+        elif isinstance(part, Slot):
+            load = loads[part.index]
+            if load is not None and row[part.index] is not None:
+                yield part, load
+
+
+def _told(shape: str, slot: Slot, load: Any, value: Any, error: Exception, row: int) -> ValueMismatch:
+    origin = slot.origin
+    collection = getattr(load, "__self__", None)
+    if isinstance(collection, Collection):
+        origin = _in_document(collection.node, value, error)
+    if origin is None:
+        return ValueMismatch(shape, f"in row {row} a collection holds what is no JSON of its shape")
+    kinds = _KINDS.search(str(error))  # the rest of the text may quote the value
+    said = kinds.group(0).lower().replace("`", "") if kinds else f"the value is no {parse(origin.annotation).text}"
+    reason = f"{origin.field} reads {origin.column}, which is {origin.type!r}, and in row {row} {said}"
+    return ValueMismatch(shape, reason, origin.field, origin.column, repr(origin.type), row)
+
+
+def _in_document(node: Node, text: str, error: Exception) -> Origin | None:
+    try:
+        document = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return None
+    if isinstance(error, msgspec.ValidationError):
+        steps = [int(step) for step in _STEPS.findall(str(error)) if step != "..."]
+        return _at(node, document, steps)
+    return next(_refused(node, document), None)
+
+
+def _at(node: Node, items: Any, steps: list[int]) -> Origin | None:
+    """Return the column that a path such as `$[3][4]` of msgspec leads to."""
+    if len(steps) < 2:
+        return None
+    item, field, *rest = steps
+    return _at_field(node, items[item], field, rest)
+
+
+def _at_field(node: Node, values: list[Any], field: int, rest: list[int]) -> Origin | None:
+    node, first = _variant(node, values)
+    part, value = node.parts[field - first], values[field]
+    match part:
+        case Leaf():
+            return origin_of(node, part)
+        case One() if rest:
+            return _at_field(part.node, value, rest[0], rest[1:])
+        case Children():
+            return _at(part.node, value, rest)
+        case _:
+            return None
+
+
+def _refused(node: Node, items: list[Any]) -> Iterator[Origin]:
+    """Yield the columns whose values decode, and then cannot be loaded."""
+    for values in items:
+        chosen, first = _variant(node, values)
+        for part, value in zip(chosen.parts, values[first:], strict=False):
+            if value is not None:
+                yield from _refused_in(chosen, part, value)
+
+
+def _refused_in(node: Node, part: Part, value: Any) -> Iterator[Origin]:
+    match part:
+        case Leaf():
+            wire = wire_of(part.type, part.annotation)
+            try:
+                if wire.load is not None:
+                    wire.load(msgspec.convert(value, wire.type))
+            except ValueError:
+                yield origin_of(node, part)
+        case One():
+            yield from _refused(part.node, [value])
+        case Children():
+            yield from _refused(part.node, value)
+        case _:
+            return
+
+
+def _variant(node: Node, values: list[Any]) -> tuple[Node, int]:
+    """Return the node that has the parts, and where they begin: a union is numbered before them."""
+    return (node.variants[values[0]].node, 1) if node.variants else (node, 0)
