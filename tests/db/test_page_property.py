@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from shelf import DISCS, Disc, Listing, ShelfBase, Song, SongLine, listings, tracks
 from sqlalchemy import create_engine, delete, insert
 from sqlalchemy.orm import Session
-from tracks import DISCS, Disc, Listing, Track, TrackLine, listings, tracks
 
-from hermetic import Base, Database, Page
+from hermetic import Database, Page
 
 QUICK = settings(
     deadline=None,
@@ -36,7 +36,7 @@ def shelf(
     else:
         url = new_database(driver=request.param)
     engine = create_engine(url)
-    Base.metadata.create_all(engine, [Disc.__table__, Track.__table__])  # type: ignore[list-item]
+    ShelfBase.metadata.create_all(engine)
     with Database(url) as db, Session(engine) as session:
         session.execute(insert(Disc), DISCS)
         session.commit()
@@ -45,9 +45,9 @@ def shelf(
 
 
 def _replace(session: Session, rows: list[dict[str, Any]]) -> None:
-    session.execute(delete(Track))
+    session.execute(delete(Song))
     if rows:
-        session.execute(insert(Track), rows)
+        session.execute(insert(Song), rows)
     session.commit()
 
 
@@ -62,11 +62,11 @@ def _expected(session: Session, listing: Listing) -> list[int]:
 
 
 def _forward(db: Database, listing: Listing, limit: int, between: Callable[[], None] = lambda: None) -> list[Any]:
-    pages: list[Page[TrackLine]] = []
+    pages: list[Page[SongLine]] = []
     token: str | None = None
     while token is not None or not pages:
         with db.recorded() as sent:
-            pages.append(db.page(TrackLine, listing.chosen(), after=token, limit=limit))
+            pages.append(db.page(SongLine, listing.chosen(), after=token, limit=limit))
         assert len(sent) == 1
         token = pages[-1].next
         between()
@@ -74,14 +74,14 @@ def _forward(db: Database, listing: Listing, limit: int, between: Callable[[], N
 
 
 def _backward(db: Database, listing: Listing, limit: int, token: str | None) -> list[Any]:
-    pages: list[Page[TrackLine]] = []
+    pages: list[Page[SongLine]] = []
     while token is not None:
-        pages.insert(0, db.page(TrackLine, listing.chosen(), after=token, limit=limit))
+        pages.insert(0, db.page(SongLine, listing.chosen(), after=token, limit=limit))
         token = pages[0].previous
     return pages
 
 
-def _ids(pages: list[Page[TrackLine]]) -> list[int]:
+def _ids(pages: list[Page[SongLine]]) -> list[int]:
     return [line.id for page in pages for line in page]
 
 
@@ -100,7 +100,7 @@ def test_pages_forward_and_backward_are_the_whole_list(shelf: tuple[Database, Se
     assert _ids([*before, pages[-1]]) == expected
     for page in before:
         assert page.next is not None
-        assert _ids([db.page(TrackLine, listing.chosen(), after=page.next, limit=1)]) == [
+        assert _ids([db.page(SongLine, listing.chosen(), after=page.next, limit=1)]) == [
             expected[expected.index(page.items[-1].id) + 1]
         ]
 
@@ -118,9 +118,9 @@ def test_rows_that_stay_come_once_whatever_else_comes_and_goes(
 
     def between() -> None:
         if coming:
-            session.execute(insert(Track), [coming.pop()])
+            session.execute(insert(Song), [coming.pop()])
         if going:
-            session.execute(delete(Track).where(Track.id == going.pop()["id"]))
+            session.execute(delete(Song).where(Song.id == going.pop()["id"]))
         session.commit()
 
     pages = _forward(db, listing, limit, between)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from hypothesis import strategies as st
-from sqlalchemy import ForeignKey, Numeric, Select, case, func, select
+from sqlalchemy import ForeignKey, MetaData, Numeric, Select, case, func, select
 from sqlalchemy.orm import Mapped, aliased, mapped_column, relationship
 
 from hermetic import Base, Shape, path
@@ -22,16 +22,23 @@ class Mood(enum.Enum):
     LOUD = "loud"
 
 
-class Disc(Base):
+class ShelfBase(Base):
+    """Tables apart from those of the other tests."""
+
+    __abstract__ = True
+    metadata = MetaData(naming_convention=Base.metadata.naming_convention)
+
+
+class Disc(ShelfBase):
     __tablename__ = "disc"
     id: Mapped[int] = mapped_column(primary_key=True)
     title: Mapped[str]
     year: Mapped[int | None]
-    tracks: Mapped[list[Track]] = relationship(back_populates="disc")
+    tracks: Mapped[list[Song]] = relationship(back_populates="disc")
 
 
-class Track(Base):
-    __tablename__ = "track"
+class Song(ShelfBase):
+    __tablename__ = "song"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     label: Mapped[str | None]
@@ -49,15 +56,10 @@ class Track(Base):
     disc: Mapped[Disc | None] = relationship(back_populates="tracks")
 
 
-class TrackLine(Shape[Track]):
+class SongLine(Shape[Song]):
     id: int
     name: str
-    disc_title: Annotated[str | None, path(Track.disc, Disc.title)]
-
-
-class DiscCard(Shape[Disc]):
-    id: int
-    tracks: list[TrackLine]
+    disc_title: Annotated[str | None, path(Song.disc, Disc.title)]
 
 
 UTC = datetime.UTC
@@ -81,7 +83,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def tracks(draw: st.DrawFn, first: int = 1, most: int = 12) -> list[dict[str, Any]]:
-    """Draw the rows of `track`; most values tie, many are NULL."""
+    """Draw the rows of `song`; most values tie, many are NULL."""
     count = draw(st.integers(0, most))
     keys = draw(st.permutations(range(first, first + count)))
     return [
@@ -118,7 +120,7 @@ class Listing:
     is_alias: bool
     most: int | None
 
-    def chosen(self) -> Select[Track]:
+    def chosen(self) -> Select[Song]:
         return self._made()[0]
 
     def oracle(self) -> Select[Any]:
@@ -127,10 +129,10 @@ class Listing:
         descends = bool(self.order) and self.order[-1][1]
         return made.order_by(track.id.desc() if descends else track.id).with_only_columns(track.id)
 
-    def _made(self) -> tuple[Select[Track], Any]:
-        track: Any = aliased(Track) if self.is_alias else Track
+    def _made(self) -> tuple[Select[Song], Any]:
+        track: Any = aliased(Song) if self.is_alias else Song
         disc: Any = aliased(Disc) if self.is_alias else Disc
-        made: Select[Track] = select(track)
+        made: Select[Song] = select(track)
         if any(name.startswith("disc.") for name, *_ in self.order):
             made = made.join(track.disc.of_type(disc), isouter=self.join)
         if self.most is not None:
@@ -140,7 +142,7 @@ class Listing:
 
 
 def listings(*, has_nulls_syntax: bool) -> st.SearchStrategy[Listing]:
-    """Draw a statement over `Track` with a random order, which need not be unique."""
+    """Draw a statement over `Song` with a random order, which need not be unique."""
     nulls = st.sampled_from([None, None, True, False]) if has_nulls_syntax else st.none()
     order = st.lists(st.tuples(st.sampled_from(sorted(EXPRESSIONS)), st.booleans(), nulls), max_size=3).map(tuple)
     return st.builds(Listing, order, st.booleans(), st.booleans(), st.none() | st.integers(0, 2))
