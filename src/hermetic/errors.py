@@ -240,9 +240,10 @@ class TooDeep(HermeticError, exc.CompileError):
     database: str
     needed: int
     allowed: int
+    unit: str
     code = "too-deep"
     what = "shape {e.shape} nests too deep for {e.database}"
-    why = "its parser holds {e.allowed} levels (a collection counts 2, a to-one inside one 1); this needs {e.needed}"
+    why = "its parser holds {e.allowed} {e.unit}; this needs {e.needed}"
     fix = "lower depth=..., or read the inner levels in a statement of their own"
 
 

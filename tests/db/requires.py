@@ -17,6 +17,7 @@ LACKS: dict[str, dict[str, str]] = {
         "large nulls": "NULL is the smallest value in MariaDB's order",
         "partial index": "MariaDB indexes all rows of a table",
         "read committed": "a transaction of MariaDB sees one snapshot by default",
+        "kept CTEs": "MariaDB 10.11 computes a CTE again for each name of it",
         "deferred keys": "MariaDB checks a foreign key at once",
     },
     "sqlite": {
@@ -25,6 +26,7 @@ LACKS: dict[str, dict[str, str]] = {
         "nan": "SQLite stores NaN as NULL",
         "large nulls": "NULL is the smallest value in SQLite's order",
         "read committed": "a transaction of SQLite sees one snapshot",
+        "wide sums": "SQLite adds up 64 bits",
         "deep nesting": "the parser of SQLite holds few levels",
     },
 }

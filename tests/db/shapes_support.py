@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import types
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, ForeignKey, Select, String, Table, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, relationship
 
-from hermetic import AsyncDatabase, Database, NoExactForm, Shape, TooDeep, count, many, path
+from hermetic import AsyncDatabase, Database, NoExactForm, Shape, TooDeep, aggregate, many, path
 
 
 class Library(DeclarativeBase):
@@ -408,7 +409,7 @@ def _draw_field(draw: st.DrawFn, model: type[Any], depth: int, add: Any, shape: 
     if TO_ONE[model]:
         kinds += ["path", "path"] + (["one", "one"] if depth else [])
     if TO_MANY[model]:
-        kinds += ["count"] + (["children", "children", "many", "many"] if depth else [])
+        kinds += ["aggregates", "aggregates"] + (["children", "children", "many", "many"] if depth else [])
     if model is Author and depth:
         kinds += ["mentor", "mentees"]
     match draw(st.sampled_from(kinds)):
@@ -451,15 +452,8 @@ def _draw_field(draw: st.DrawFn, model: type[Any], depth: int, add: Any, shape: 
                 Annotated[list[drawn.shape], marker],
                 lambda e: [drawn.walk(c) for c in arranged(getattr(e, key), where, order_by, limit, nulls)],
             )
-        case "count":
-            key = draw(st.sampled_from(sorted(TO_MANY[model])))
-            where = draw(st.none() | conditions(TO_MANY[model][key]))
-            marker = count(getattr(model, key), where=None if where is None else where.sql(TO_MANY[model][key]))
-            add(
-                f"{key}_count",
-                Annotated[int, marker],
-                lambda e: sum(where is None or where.holds(c) for c in getattr(e, key)),
-            )
+        case "aggregates":
+            _draw_aggregates(draw, model, add)
         case "mentor":
             levels = draw(st.integers(1, 3))
             kind = ForwardRef(f"{shape} | None | UnsetType")
@@ -477,6 +471,69 @@ def _draw_field(draw: st.DrawFn, model: type[Any], depth: int, add: Any, shape: 
 
 
 UnsetType = msgspec.UnsetType
+_CONTEXT = decimal.Context(prec=28)
+
+
+def _draw_aggregates(draw: st.DrawFn, model: type[Any], add: Any) -> None:
+    """Draw one to four values over the same rows."""
+    key = draw(st.sampled_from(sorted(TO_MANY[model])))
+    target = TO_MANY[model][key]
+    where = draw(st.none() | conditions(target))
+    drawn = st.tuples(st.sampled_from(sorted(VALUES)), st.sampled_from(sorted(COLUMNS[target])))
+    for function, column in draw(st.lists(drawn, min_size=1, max_size=4)):
+        is_text = COLUMNS[target][column] in (str, str | None)
+        if is_text and function in ADDING:
+            function = "max"
+        kind = VALUES[function]
+        annotation = kind if kind is not None else optional(str if is_text else int)
+        measure = [] if function in COUNTING else [getattr(target, column)]
+        name = function.removesuffix("_decimal").removesuffix("_or_none")
+        sql = None if where is None else where.sql(target)  # a filter for each, equal and not the same
+        marker = getattr(aggregate, name)(getattr(model, key), *measure, where=sql)
+        add(
+            f"{key}_{function}_{column}",
+            Annotated[annotation, marker],
+            lambda e, f=function, c=column: value_over(
+                [getattr(each, c) for each in getattr(e, key) if where is None or where.holds(each)], f
+            ),
+        )
+
+
+COUNTING = {"count", "exists"}
+ADDING = {"sum", "sum_or_none", "avg", "avg_decimal"}
+VALUES: dict[str, Any] = {
+    "count": int,
+    "exists": bool,
+    "sum": int,
+    "sum_or_none": int | None,
+    "avg": float | None,
+    "avg_decimal": decimal.Decimal | None,
+    "min": None,
+    "max": None,
+}
+"""What each aggregate gives; None for the type of the column, or None."""
+
+
+def value_over(values: list[Any], function: str) -> Any:
+    """Return the value that an aggregate has over these values, as Python computes it."""
+    if function in COUNTING:
+        return len(values) if function == "count" else bool(values)
+    known = [value for value in values if value is not None]
+    if function == "sum":
+        return sum(known)
+    if not known:
+        return None
+    match function:
+        case "sum_or_none":
+            return sum(known)
+        case "avg":
+            return sum(known) / len(known)
+        case "avg_decimal":
+            return _CONTEXT.divide(decimal.Decimal(sum(known)), len(known))
+        case "min":
+            return min(known)
+        case _:
+            return max(known)
 
 
 def _draw_hops(draw: st.DrawFn, model: type[Any]) -> tuple[list[str], type[Any], bool]:

@@ -18,6 +18,7 @@ FLOORS = {
     "guard": 3,
     "observe": 3,
     "work": 4,
+    "aggregate": 3,
     "testing": 5,
     "web": 5,
 }

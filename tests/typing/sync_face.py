@@ -1,6 +1,6 @@
 """Never executed. Lines marked E must be errors in every checker, all others in none."""
 
-from typing import assert_type
+from typing import Annotated, assert_type
 
 from models import (
     Address,
@@ -18,7 +18,7 @@ from models import (
 )
 from sqlalchemy import Row, Select, select
 
-from hermetic import Database, Page, Pool, Repository, UnitOfWork, path, prepared
+from hermetic import Database, Page, Pool, Repository, Shape, UnitOfWork, aggregate, path, prepared
 
 
 @prepared(UserCard)
@@ -105,3 +105,19 @@ def use(db: Database) -> None:
 
 def make() -> Database:
     return Database("sqlite://", pool=Pool.server(size=10))
+
+
+class UserNumbers(Shape[User]):
+    has: Annotated[bool, aggregate.exists(User.addresses, where=Address.id > 3)]
+    ids: Annotated[int, aggregate.sum(User.addresses, Address.id * 2)]
+    last: Annotated[str | None, aggregate.max(User.addresses, Address.email_address)]
+
+
+def use_numbers(db: Database) -> None:
+    numbers = db.get_one(UserNumbers, 5)
+    assert_type(numbers.has, bool)
+    assert_type(numbers.ids, int)
+    assert_type(numbers.last, str | None)
+    aggregate.sum(User.addresses)  # E: what is added up is missing
+    aggregate.max(User.addresses, "email_address")  # E: no column
+    aggregate.exists(User.addresses, Address.id)  # E: it measures nothing

@@ -15,6 +15,7 @@ import sqlalchemy
 from errors_page import GOLDEN
 
 import hermetic
+import hermetic.aggregate
 from hermetic import ShapeError
 
 # the head of a class, its one line, and shapes that stand before it
@@ -89,6 +90,25 @@ CASES = {
     "count of another class": ("Team", "pupils: Annotated[int, count(Player.pupils)]", ""),
     "count is int": ("Team", "size: Annotated[str, count(Team.players)]", ""),
     "count with a filter is int": ("Team", "size: Annotated[str, count(Team.players, where=Player.rating > 1)]", ""),
+    "sum of text": ("Team", "x: Annotated[int, aggregate.sum(Team.players, Player.name)]", ""),
+    "sum of text, filtered": (
+        "Team",
+        "x: Annotated[int, aggregate.sum(Team.players, Player.name, where=Player.rating > 1)]",
+        "",
+    ),
+    "sum with nothing to add up": ("Team", "x: Annotated[int, aggregate.sum(Team.rooms, Player.rating)]", ""),
+    "sum of a text in quotes": ("Team", "x: Annotated[int, aggregate.sum(Team.players, 'rating')]", ""),
+    "sum of a relationship": ("Team", "x: Annotated[int, aggregate.sum(Team.players, Player.team)]", ""),
+    "sum of the parent's column": ("Player", "x: Annotated[int, aggregate.sum(Player.pupils, Team.fee)]", ""),
+    "sum over another table": ("Team", "x: Annotated[int, aggregate.sum(Team.players, Player.rating * Title.id)]", ""),
+    "sum is of the column's type": ("Team", "x: Annotated[str, aggregate.sum(Team.players, Player.rating)]", ""),
+    "sum of an expression": ("Team", "x: Annotated[str, aggregate.sum(Team.players, Player.rating * 2)]", ""),
+    "average is no int": ("Team", "x: Annotated[int, aggregate.avg(Team.players, Player.rating)]", ""),
+    "average may be None": ("Team", "x: Annotated[float, aggregate.avg(Team.players, Player.rating)]", ""),
+    "maximum may be None": ("Team", "x: Annotated[str, aggregate.max(Team.players, Player.name)]", ""),
+    "minimum without order": ("Team", "x: Annotated[object, aggregate.min(Team.players, Player.notes)]", ""),
+    "exists is bool": ("Team", "x: Annotated[bool | None, aggregate.exists(Team.players)]", ""),
+    "exists of another class": ("Team", "x: Annotated[bool, aggregate.exists(Player.pupils)]", ""),
     "empty path": ("Team", "name: Annotated[str, path()]", ""),
     "text in a path": ("Team", "label: Annotated[str, path('name')]", ""),
     "path of another class": ("Player", "town: Annotated[str | None, path(Team.town)]", ""),
@@ -129,7 +149,7 @@ def page() -> Iterator[dict[str, Any]]:
     module = types.ModuleType("shapes_of_the_club")
     sys.modules[module.__name__] = module
     names = vars(module)
-    names |= {name: getattr(hermetic, name) for name in ("Shape", "path", "many", "count")}
+    names |= {name: getattr(hermetic, name) for name in ("Shape", "aggregate", "path", "many", "count")}
     names |= {name: value for name, value in vars(club).items() if isinstance(value, type)}
     names |= {"Annotated": Annotated, "UNSET": msgspec.UNSET, "UnsetType": msgspec.UnsetType}
     names |= {"select": sqlalchemy.select}

@@ -24,7 +24,7 @@ from hermetic.errors import Problem
 from hermetic.shape.annotation import Annotation, members_of, parse, type_name
 from hermetic.shape.codec import has_exact_form
 from hermetic.shape.criteria import tables_named
-from hermetic.shape.fields import Count, Many, Marker, Path, Recursive
+from hermetic.shape.fields import Many, Marker, Over, Path, Recursive
 from hermetic.shape.lines import (
     ColumnFacts,
     at_the_root,
@@ -41,7 +41,8 @@ from hermetic.shape.lines import (
     shape_name,
     way_in,
 )
-from hermetic.shape.node import Children, Hop, Leaf, Node, One, Part, Tally, Tree, Variant
+from hermetic.shape.measure import NAMES, Measured, fits, measured, plain, proposal, refusal, text_of
+from hermetic.shape.node import Aggregate, Children, Hop, Leaf, Node, One, Part, Tree, Variant
 from hermetic.shape.recursion import tree_problem
 from hermetic.shape.target import target_of
 from hermetic.shape.to_one import is_single, may_be_absent, remote_columns
@@ -121,8 +122,8 @@ class Checker:
     def _part(self, place: _Place, name: str, annotation: Annotation) -> Part | None:
         where = f"{place.path}.{name}"
         match annotation.marker:
-            case Count() as marker:
-                return self._tally(place, where, name, annotation, marker)
+            case Over() as marker:
+                return self._aggregate(place, where, name, annotation, marker)
             case Recursive() as marker:
                 if not self._belongs(place.mapper, marker.relationship, where, name, marker):
                     return None
@@ -401,7 +402,9 @@ class Checker:
         orderings = marker.order_by or tuple(way.order_by or ())
         return Tree(name, way.key, way.mapper, node, marker.where, orderings, marker.max_depth, where)
 
-    def _tally(self, place: _Place, where: str, name: str, annotation: Annotation, marker: Count) -> Tally | None:
+    def _aggregate(
+        self, place: _Place, where: str, name: str, annotation: Annotation, marker: Over
+    ) -> Aggregate | None:
         if not self._belongs(place.mapper, marker.relationship, where, name, marker):
             return None
         declared = place.mapper.attrs.get(marker.relationship.key)
@@ -409,10 +412,46 @@ class Checker:
             fix = way_in(place.mapper, "", None, name, marker, ())
             self._add(where, f"{marker.relationship} is not a to-many relationship", fix)
             return None
-        if annotation.type is not int or annotation.is_optional:
-            self._add(where, f"a count is int, not {annotation.text}", line(name, "int", marker))
+        of = self._measured(where, name, declared.mapper, marker)
+        if of is None:
+            return None
+        wrong = refusal(annotation, marker, of)
+        if wrong is not None:
+            self._add(where, wrong, line(name, text_of(marker, of), marker))
         self._written_with_child(where, declared, "where", () if marker.where is None else (marker.where,))
-        return Tally(name, declared.key, declared.mapper, marker.where)
+        return Aggregate(
+            name,
+            declared.key,
+            declared.mapper,
+            marker.where,
+            marker.function,
+            marker.measure,
+            of.kind,
+            annotation.full,
+            annotation.is_optional,
+            where,
+        )
+
+    def _measured(self, where: str, name: str, target: Mapper[Any], marker: Over) -> Measured | None:
+        if marker.measure is None:
+            return plain(marker.function)
+        model = target.class_.__name__
+        owner = marker.measure.parent if isinstance(marker.measure, QueryableAttribute) else target
+        of = measured(target, marker)
+        if of is None or not isinstance(owner, Mapper) or not target.isa(owner):
+            label = str(marker.measure) if isinstance(marker.measure, QueryableAttribute) else repr(marker.measure)
+            what = f"{label} is not a column of {model}, whose rows are measured"
+        elif not fits(marker.function, of.kind):
+            needs = "numbers" if marker.function in ("sum", "avg") else "values that every database puts in one order"
+            what = f"{NAMES[marker.function]} is of {needs}, and {of.label} is {of.kind!r}"
+        else:
+            others = [table for table in tables_named(marker.measure) if table not in target.tables]
+            if not others:
+                return of
+            table = getattr(others[0], "name", others[0])
+            what = f"the expression names {table}, and stands over the rows of {model} alone"
+        self._add(where, what, proposal(target, marker, name))
+        return None
 
     def _written_with_child(
         self, where: str, way: RelationshipProperty[Any], word: str, expressions: Sequence[Any]

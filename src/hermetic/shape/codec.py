@@ -88,6 +88,7 @@ class Blocks(Protocol):
 
     dialect: Dialect
     max_nesting: int | None
+    max_ctes: int | None
     nests_cte: bool  # whether a WITH may stand deep inside a statement
 
     def native(self, column: ColumnElement[Any], kind: TypeEngine[Any], annotation: Any) -> Carrier:

@@ -58,6 +58,9 @@ def compose(
         grouped = SetBasedRow(blocks)
         record, order = grouped.root(node, entity), grouped.ordered(ordering)
         whole = grouped.statement(chosen, extra).options(*criteria_of(statement))
+        if blocks.max_ctes is not None and grouped.ctes > blocks.max_ctes:
+            unit = "CTEs (two or three for each relationship)"
+            raise TooDeep(node.name, blocks.dialect.name, grouped.ctes, blocks.max_ctes, unit)
         return Level(whole, record, grouped.carriers, order=order, kept=grouped.kept)
     row: Row = KeyedRow(blocks) if strategy == "per_level" else CorrelatedRow(blocks)
     if not isinstance(row, KeyedRow):
@@ -86,7 +89,8 @@ def _filtered(level: Level, criteria: Sequence[CriteriaOption]) -> Level:
 def _check_nesting(node: Node, blocks: Blocks) -> None:
     needed = nesting(node)
     if blocks.max_nesting is not None and needed > blocks.max_nesting:
-        raise TooDeep(node.name, blocks.dialect.name, needed, blocks.max_nesting)
+        unit = "levels (a collection counts 2, a to-one inside one 1)"
+        raise TooDeep(node.name, blocks.dialect.name, needed, blocks.max_nesting, unit)
 
 
 def tables_of(statement: ClauseElement) -> frozenset[str]:

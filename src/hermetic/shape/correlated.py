@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import aliased
 
+from hermetic.shape.aggregates import alone_in_json
 from hermetic.shape.codec import Carrier, Rows
 from hermetic.shape.decode import Collection, Slot
-from hermetic.shape.node import Children, Leaf, Node, One, Part, Tally, Tree
-from hermetic.shape.row import Row, counted
+from hermetic.shape.node import Aggregate, Children, Leaf, Node, One, Part, Tree
+from hermetic.shape.row import Row
 from hermetic.shape.variants import alias_of, array_of, steps
 from hermetic.shape.ways import Way
 
@@ -59,11 +60,10 @@ class CorrelatedRow(Row):
                 return self._scalar(part, entity)
             case Children():
                 return self._listed(part, entity)
-            case Tally():
-                number: ColumnElement[Any] = counted(part, entity)
-                return number
             case Tree():
                 raise AssertionError("a shape with a tree is read level by level")
+            case Aggregate():
+                return alone_in_json(part, entity, self.blocks)
 
     def _scalar(self, part: Leaf | One, entity: Any) -> ColumnElement[Any]:
         ways: list[Any] = []

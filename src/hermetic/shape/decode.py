@@ -14,13 +14,14 @@ from sqlalchemy import Select
 from sqlalchemy.types import TypeEngine
 
 from hermetic.errors import ValueMismatch
+from hermetic.shape.aggregates import wire as wire_over
 from hermetic.shape.annotation import list_of
 from hermetic.shape.codec import Carrier
-from hermetic.shape.node import Children, Leaf, Node, One, Part
+from hermetic.shape.node import Aggregate, Children, Leaf, Node, One, Part, Tree
 from hermetic.shape.target import target_of
 from hermetic.shape.tree import Linked
 from hermetic.shape.variants import UNKNOWN
-from hermetic.shape.wire import wire_of
+from hermetic.shape.wire import Wire, wire_of
 
 Rows = Sequence[Sequence[Any]]
 
@@ -124,17 +125,19 @@ def wire_struct(node: Node, number: int | None = None) -> type[msgspec.Struct]:
     fields: list[tuple[str, Any]] = []
     for part in node.parts:
         match part:
-            case Leaf():
-                fields.append((part.name, wire_of(part.type, part.annotation).type))
+            case Leaf() | Aggregate():
+                fields.append((part.name, _wire(part).type))
             case One():
                 wire: Any = wire_type(part.node)
                 fields.append((part.name, wire | None if part.is_optional else wire))
             case Children():
                 fields.append((part.name, list_of(wire_type(part.node))))
-            case _:
-                fields.append((part.name, int))
     name = f"{node.shape.__name__}Wire"
     return msgspec.defstruct(name, fields, array_like=True, frozen=True, gc=False, tag=number)
+
+
+def _wire(part: Leaf | Aggregate) -> Wire:
+    return wire_of(part.type, part.annotation) if isinstance(part, Leaf) else wire_over(part)
 
 
 class Collection:
@@ -153,11 +156,11 @@ class Collection:
 def _is_plain(node: Node) -> bool:
     """Return whether values need no conversion, and every shape is one struct of msgspec."""
     nodes = [part.node for part in node.parts if isinstance(part, (One, Children))]
-    leaves = [part for part in node.parts if isinstance(part, Leaf)]
+    values = [part for part in node.parts if isinstance(part, (Leaf, Aggregate))]
     return (
         not node.variants
         and issubclass(node.shape, msgspec.Struct)
-        and all(wire_of(leaf.type, leaf.annotation).load is None for leaf in leaves)
+        and all(_wire(value).load is None for value in values)
         and all(_is_plain(each) for each in nodes)
     )
 
@@ -188,8 +191,8 @@ def _maker_of_wires(node: Node) -> Callable[[Any], list[Any]]:
 
     def value(part: Part, found: str, depth: int) -> str:
         match part:
-            case Leaf():
-                load = wire_of(part.type, part.annotation).load
+            case Leaf() | Aggregate():
+                load = _wire(part).load
                 if load is None:
                     return found
                 loaded = f"{named('load', load)}({found})"
@@ -200,8 +203,8 @@ def _maker_of_wires(node: Node) -> Callable[[Any], list[Any]]:
             case Children():
                 each = f"wire{depth}"
                 return f"[{shape(part.node, each, depth + 1)} for {each} in {found}]"
-            case _:
-                return found
+            case Tree():
+                raise AssertionError("a shape with a tree is read level by level")
 
     make: Callable[[Any], list[Any]] = eval(f"lambda wires: [{shape(node, 'wire', 0)} for wire in wires]", scope)
     return make

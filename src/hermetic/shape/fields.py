@@ -1,16 +1,18 @@
-"""The words a shape field is written with: `path`, `many`, `count`, `recursive`."""
+"""The words a shape field is written with: `path`, `many`, `count`, `recursive`, and those of `hermetic.aggregate`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import QueryableAttribute
 
 Criterion = ColumnElement[bool]
 Ordering = ColumnElement[Any] | QueryableAttribute[Any]
+Measure = ColumnElement[Any] | QueryableAttribute[Any]
+Function = Literal["count", "exists", "sum", "min", "max", "avg"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,10 +35,12 @@ class Many:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Count:
-    """The number of rows behind a to-many relationship."""
+class Over:
+    """One value over the rows behind a to-many relationship; `measure` is what is added up or compared."""
 
+    function: Function
     relationship: QueryableAttribute[Any]
+    measure: Measure | None = None
     where: Criterion | None = None
 
 
@@ -50,7 +54,7 @@ class Recursive:
     max_depth: int = 100
 
 
-Marker = Path | Many | Count | Recursive
+Marker = Path | Many | Over | Recursive
 
 
 def path(*steps: QueryableAttribute[Any], depth: int | None = None) -> Path:
@@ -91,14 +95,14 @@ def many(
     return Many(relationship, where, orderings, limit, depth)
 
 
-def count(relationship: QueryableAttribute[Any], *, where: Criterion | None = None) -> Count:
+def count(relationship: QueryableAttribute[Any], *, where: Criterion | None = None) -> Over:
     """Return the marker of an `int` field: how many rows a to-many relationship has for each parent, 0 to n.
 
     Args:
         relationship: the mapped attribute, e.g. `User.addresses`.
         where: counts only the children that match; written with the columns of the child class.
     """
-    return Count(relationship, where)
+    return Over("count", relationship, where=where)
 
 
 def recursive(

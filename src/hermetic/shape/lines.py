@@ -14,7 +14,7 @@ from sqlalchemy.types import NullType, TypeEngine
 from hermetic.model import column_line
 from hermetic.shape.annotation import Annotation, mapped_type, parse, type_name
 from hermetic.shape.codec import type_of
-from hermetic.shape.fields import Count, Many, Marker, Path, Recursive
+from hermetic.shape.fields import Function, Many, Marker, Over, Path, Recursive
 from hermetic.shape.to_one import may_be_absent, remote_columns
 
 
@@ -154,8 +154,9 @@ def way_in(
         steps = (*before, getattr(mapper.class_, leading[0].key))
         return field_line(leading[0].mapper, attribute.key, name, steps)
     key = leading[0].key if leading else nearest(word, names) or names[0]
-    if isinstance(marker, Count):
-        return line(name, "int", Count(getattr(mapper.class_, key)))
+    if isinstance(marker, Over):  # what it measures belongs to the rows of the relationship that was named
+        function: Function = "exists" if marker.function == "exists" else "count"
+        return line(name, "bool" if function == "exists" else "int", Over(function, getattr(mapper.class_, key)))
     return field_line(mapper, key, name, before)
 
 
@@ -203,10 +204,17 @@ def _call(marker: Marker) -> str:
             words, options = [str(marker.relationship)], {"limit": marker.limit, "depth": marker.depth}
         case Recursive():
             words, options = [str(marker.relationship)], {}
-        case Count():
+        case Over():
             words, options = [str(marker.relationship)], {}
+            words += [] if marker.measure is None else [str(marker.measure)]
     words += [f"{option}={value}" for option, value in options.items() if value is not None]
-    return f"{type(marker).__name__.lower()}({', '.join(words)})"
+    return f"{_word(marker)}({', '.join(words)})"
+
+
+def _word(marker: Marker) -> str:
+    if isinstance(marker, Over):
+        return "count" if marker.function == "count" else f"aggregate.{marker.function}"
+    return type(marker).__name__.lower()
 
 
 def _has_expressions(marker: Marker) -> bool:
@@ -214,8 +222,9 @@ def _has_expressions(marker: Marker) -> bool:
     match marker:
         case Many() | Recursive():
             return marker.where is not None or bool(marker.order_by)
-        case Count():
-            return marker.where is not None
+        case Over():
+            is_attribute = marker.measure is None or isinstance(marker.measure, QueryableAttribute)
+            return marker.where is not None or not is_attribute
         case Path():
             return False
 

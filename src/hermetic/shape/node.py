@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
-from hermetic.shape.fields import Ordering
+from hermetic.shape.fields import Function, Measure, Ordering
+from hermetic.shape.statement import are_equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,19 @@ class Children:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """The number of rows behind one to-many relationship."""
+class Aggregate:
+    """One value over the rows behind one to-many relationship; `type` is that of the measure, `label` its path."""
 
     name: str
     relationship: str
     target: Mapper[Any]
     where: ColumnElement[bool] | None
+    function: Function
+    measure: Measure | None
+    type: TypeEngine[Any]
+    annotation: Any
+    is_optional: bool
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ class Tree:
     where_path: str
 
 
-Part = Leaf | One | Children | Tally | Tree
+Part = Leaf | One | Children | Aggregate | Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +122,8 @@ class Node:
     def name(self) -> str:
         """Return the name of the shape, or of all shapes of the union."""
         return " | ".join(node.shape.__name__ for node in self.nodes)
+
+
+def are_over_same_rows(one: Children | Aggregate, other: Children | Aggregate) -> bool:
+    """Return whether two parts of one node stand over the same rows: of one relationship, and of one filter."""
+    return one.relationship == other.relationship and are_equal(one.where, other.where)

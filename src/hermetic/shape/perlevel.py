@@ -35,7 +35,8 @@ class KeyedRow(Row):
         parents = self.blocks.keys([column.type for column in anchor.parent])
         on = [side == parents.c[f"k{number}"] for number, side in enumerate(anchor.child)]
         conditions = [*on, *anchor.rest, *way.filter(part.where)]
-        found = Found(way, part, [parents.c.n], conditions, lambda statement: statement.subquery())
+        all_of_them = Found.by(way, [parents.c.n], conditions, lambda statement: statement.subquery())
+        found, order = all_of_them.listed(part, lambda statement: statement.subquery())
         row = KeyedRow(self.blocks)
         position = row.add(Carrier(found.sides[0]))
         child = alias_of(part.node, found.source)
@@ -44,7 +45,7 @@ class KeyedRow(Row):
         keys = tuple(self.add(Carrier(column)) for column in anchor.parent)
         self.below.append(
             Level(
-                chosen.order_by(found.sides[0], *found.order),
+                chosen.order_by(found.sides[0], *order),
                 record,
                 row.carriers,
                 row.below,

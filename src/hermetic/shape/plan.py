@@ -249,10 +249,10 @@ class Form:
         try:
             return self._planned(statement, key, choice)
         except (NoExactForm, TooDeep) as error:
-            instead = fallback(error, self.definition.facts) if is_rule else None
+            instead = fallback(error, self.definition.facts, choice.strategy) if is_rule else None
             if instead is None:
                 raise
-            return self._planned(statement, key, instead)
+            return self._made(statement, key, instead, is_rule=True)
 
     def _planned(self, statement: Select[Any], key: CacheKey | None, choice: Choice) -> Plan:
         options: dict[str, Any] = {"with_order": self._with_order, "bounds": self._bounds}

@@ -6,14 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select
 from sqlalchemy.orm import aliased
 
+from hermetic.shape.aggregates import alone
 from hermetic.shape.codec import Blocks, Carrier
 from hermetic.shape.decode import Choice, Listed, Nested, Record, Slot, origin_of
-from hermetic.shape.node import Children, Hop, Leaf, Node, One, Tally, Tree
+from hermetic.shape.node import Aggregate, Children, Hop, Leaf, Node, One, Tree
 from hermetic.shape.variants import alias_of, itself, number_of, steps, variant_of
-from hermetic.shape.ways import Way, bare, key_of
+from hermetic.shape.ways import bare, key_of
 
 
 class Row(ABC):
@@ -34,9 +35,9 @@ class Row(ABC):
         """Return the field of all rows below or above `entity`; `node` is the shape in which the field stands."""
         raise AssertionError(f"a shape with a tree is read level by level, and {part.where_path} is one")
 
-    def tally(self, part: Tally, entity: Any) -> Slot:
-        """Return the field of a number of children."""
-        return Slot(self.add(Carrier(counted(part, entity))))
+    def aggregate(self, part: Aggregate, entity: Any) -> Slot:
+        """Return the field of a value over the children of `entity`."""
+        return Slot(self.add(alone(part, entity, self.blocks)), part.is_optional)
 
     def root(self, node: Node, entity: Any) -> Record | Choice:
         """Return the layout of `node` over the rows that a statement chooses from `entity`."""
@@ -69,8 +70,8 @@ class Row(ABC):
                     fields.append((part.name, self.children(part, entity)))
                 case Tree():
                     fields.append((part.name, self.tree(part, node, entity)))
-                case Tally():
-                    fields.append((part.name, self.tally(part, entity)))
+                case Aggregate():
+                    fields.append((part.name, self.aggregate(part, entity)))
         return Record(node.shape, tuple(fields))
 
     def ordered(self, clauses: Sequence[Any]) -> tuple[int, ...]:
@@ -97,11 +98,3 @@ class Row(ABC):
         for join in self.joins:
             statement = statement.outerjoin(*join)
         return statement
-
-
-def counted(part: Tally, entity: Any) -> Any:
-    """Return the number of children of each `entity`, as a correlated subquery."""
-    child = aliased(part.target)
-    way = Way(entity, part.relationship, child)
-    statement = select(func.count()).select_from(child).where(*way.where(part.where))
-    return statement.correlate(entity).scalar_subquery()

@@ -31,6 +31,16 @@ def cache_key(statement: Any) -> CacheKey | None:
     return key
 
 
+def are_equal(one: Any, other: Any) -> bool:
+    """Return whether two expressions are the same SQL with the same values."""
+    if one is None or other is None or one is other:
+        return one is other
+    left, right = cache_key(one), cache_key(other)
+    if left is None or right is None or left.key != right.key:
+        return False
+    return all(a.effective_value == b.effective_value for a, b in zip(left.bindparams, right.bindparams, strict=True))
+
+
 def gathered(statement: StatementT, dialect: Dialect) -> StatementT:
     """Return the statement with its IN lists as one bound value each, if they are long."""
     key = cache_key(statement)

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from hermetic.errors import NoExactForm, TooDeep, WrongStatement
 from hermetic.shape.codec import has_exact_form
 from hermetic.shape.indexes import missing_index
-from hermetic.shape.node import Children, Leaf, Node, One, Tally, Tree
+from hermetic.shape.node import Aggregate, Children, Leaf, Node, One, Tree
 from hermetic.shape.setbased import is_anchored
 
 Strategy = Literal["flat", "correlated", "set_based", "per_level"]
@@ -25,7 +25,7 @@ class Facts:
     """What a choice depends on beside the statement; the same for every read of a shape.
 
     Attributes:
-        collections: to-many relationships at the root, counts included.
+        collections: to-many relationships at the root, aggregates included.
         is_anchored: whether each of them is reached by equality of columns alone.
         inexact: paths of the fields inside collections whose type has no exact form in JSON.
         unindexed: the `CREATE INDEX` that each to-many relationship lacks.
@@ -94,12 +94,14 @@ def choose(facts: Facts, database: str, roots: int | None, wanted: Any = None) -
     return Choice("set_based", f"{counted} at the root, more than {_FEW} roots: all children at once, by key")
 
 
-def fallback(error: NoExactForm | TooDeep, facts: Facts) -> Choice | None:
-    """Return what reads a shape that one statement of the chosen form cannot, or None where nothing does."""
-    if not facts.is_anchored:
+def fallback(error: NoExactForm | TooDeep, facts: Facts, tried: Strategy) -> Choice | None:
+    """Return what reads a shape that one statement of the `tried` form cannot, or None where nothing does."""
+    if not facts.is_anchored or tried == "per_level":
         return None
     if isinstance(error, NoExactForm):
         return _per_level(error.field)
+    if tried == "set_based":
+        return Choice("per_level", f"one statement would be too long for {error.database}: one for each level")
     return Choice("set_based", f"nested selects are too deep for {error.database}: one CTE for each level")
 
 
@@ -147,10 +149,10 @@ def _trees(node: Node) -> Iterator[str]:
             yield from _trees(part.node)
 
 
-def _collections(node: Node) -> Iterator[Children | Tally | Tree]:
+def _collections(node: Node) -> Iterator[Children | Aggregate | Tree]:
     for part in (part for each in node.nodes for part in each.parts):
         match part:
-            case Children() | Tally() | Tree():
+            case Children() | Aggregate() | Tree():
                 yield part
             case One():
                 yield from _collections(part.node)
@@ -168,18 +170,18 @@ def _inexact(node: Node, *, in_collection: bool) -> Iterator[str]:
                 yield from _inexact(part.node, in_collection=in_collection)
             case Children():
                 yield from _inexact(part.node, in_collection=True)
-            case Tally() | Tree():
+            case Aggregate() | Tree():
                 pass
 
 
 def _unindexed(node: Node) -> Iterator[str]:
     for owner, part in ((each, part) for each in node.nodes for part in each.parts):
         match part:
-            case Children() | Tally() | Tree():
+            case Children() | Aggregate() | Tree():
                 line = missing_index(owner.mapper.relationships[part.relationship])
                 if line is not None:
                     yield line
-                if not isinstance(part, Tally) and part.node is not None:
+                if not isinstance(part, Aggregate) and part.node is not None:
                     yield from _unindexed(part.node)
             case One():
                 yield from _unindexed(part.node)

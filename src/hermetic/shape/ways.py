@@ -45,6 +45,8 @@ class Way:
             self._homes[declared.secondary] = next(
                 table for table in tables if getattr(table, "element", None) is declared.secondary
             )
+        self.tables = tuple(self._homes)
+        self.link_columns = [] if declared.secondary is None else list(self._homes[declared.secondary].columns)
 
     def where(self, criterion: ColumnElement[bool] | None) -> list[ColumnElement[bool]]:
         """Return the condition of the way, and the filter written with the columns of the child class."""
@@ -52,14 +54,16 @@ class Way:
 
     def filter(self, criterion: ColumnElement[bool] | None) -> list[ColumnElement[bool]]:
         """Return the filter alone, as a list of none or one."""
-        return [] if criterion is None else [moved(criterion, self._homes)]
+        return [] if criterion is None else [self.moved(criterion)]
+
+    def moved(self, expression: Any) -> Any:
+        """Return an expression of the columns of the child class over those of this way."""
+        return moved(expression, self._homes)
 
     def order_by(self, orderings: Sequence[Any]) -> list[ColumnElement[Any]]:
         """Return the order of the children; their primary key is added, so that ties have one order."""
-        order = [moved(ordering, self._homes) for ordering in orderings]
-        sorted_by = [bare(each) for each in order]
         keys = [each.__clause_element__() for each in key_of(self.child)]
-        return [*order, *(key for key in keys if not any(_is(each, key) for each in sorted_by))]
+        return _with_key([self.moved(ordering) for ordering in orderings], keys)
 
     def anchor(self) -> Anchor | None:
         """Return where the condition compares the parent with its children, or None where it is more than equality."""
@@ -74,8 +78,8 @@ class Way:
                 continue
             if not isinstance(clause, BinaryExpression) or clause.operator is not operators.eq or len(named) != 1:
                 return None
-            here, there = (clause.left, clause.right) if _is(clause.left, named[0]) else (clause.right, clause.left)
-            if not _is(here, named[0]):
+            here, there = (clause.left, clause.right) if is_same(clause.left, named[0]) else (clause.right, clause.left)
+            if not is_same(here, named[0]):
                 return None
             sides.append((here, there))
         return Anchor(tuple(here for here, _ in sides), tuple(there for _, there in sides), tuple(rest))
@@ -91,31 +95,50 @@ class Anchor:
 
 
 class Found:
-    """The children of many parents, with what tells them apart (`sides`) and puts them in order (`order`).
+    """The children of many parents over one relationship, found once and read by each part that stands over them.
 
-    With a limit, the first rows of each parent in that order. `wrap` makes a subquery or a CTE of the statement.
+    `source` holds the rows, `sides` tell the parents apart.
     """
 
-    def __init__(
-        self,
+    def __init__(self, way: Way, width: int, source: Any) -> None:
+        self.source = source
+        self.sides = [source.c[f"hermetic_k{number}"] for number in range(width)]
+        self._way = way
+
+    @classmethod
+    def by(
+        cls,
         way: Way,
-        part: Children,
         sides: Sequence[ColumnElement[Any]],
         conditions: Sequence[ColumnElement[bool]],
         wrap: Callable[[Select[Any]], Any],
-    ) -> None:
-        order = way.order_by(part.order_by)
+    ) -> Found:
+        """Return the children that meet the conditions; `wrap` makes a subquery or a CTE of a statement."""
         keys = [side.label(f"hermetic_k{number}") for number, side in enumerate(sides)]
-        sorts = [bare(each).label(f"hermetic_o{number}") for number, each in enumerate(order)]
-        chosen = selecting([*inspect(way.child).selectable.columns, *keys, *sorts])
-        chosen = chosen.select_from(way.child).where(*conditions)
-        if part.limit is not None:
-            place = func.row_number().over(partition_by=sides, order_by=order).label("hermetic_n")
-            placed = chosen.add_columns(place).subquery()
-            chosen = selecting([placed]).where(placed.c.hermetic_n <= part.limit)
-        self.source = wrap(chosen)
-        self.sides = [self.source.c[f"hermetic_k{number}"] for number in range(len(sides))]
-        self.order = [ordered_as(each, self.source.c[f"hermetic_o{number}"]) for number, each in enumerate(order)]
+        links = [column.label(f"hermetic_l{number}") for number, column in enumerate(way.link_columns)]
+        chosen = selecting([*inspect(way.child).selectable.columns, *keys, *links])
+        return cls(way, len(keys), wrap(chosen.select_from(way.child).where(*conditions)))
+
+    def moved(self, expression: Any) -> Any:
+        """Return an expression of the columns of the child class over those of the rows found."""
+        return moved(expression, dict.fromkeys(self._way.tables, self.source))
+
+    def listed(self, part: Children, wrap: Callable[[Select[Any]], Any]) -> tuple[Found, list[ColumnElement[Any]]]:
+        """Return the children of each parent that a list holds, and their order."""
+        keys = [self.source.corresponding_column(key) for key in mapper_of(self._way.child).primary_key]
+        order = _with_key([self.moved(ordering) for ordering in part.order_by], keys)
+        if part.limit is None:
+            return self, order
+        place = func.row_number().over(partition_by=self.sides, order_by=order).label("hermetic_n")
+        placed = selecting([*self.source.columns, place]).subquery()
+        first = wrap(selecting([placed]).where(placed.c.hermetic_n <= part.limit))
+        return Found(self._way, len(self.sides), first), [first.c.hermetic_n]
+
+
+def _with_key(order: list[ColumnElement[Any]], keys: list[Any]) -> list[ColumnElement[Any]]:
+    """Return the order with the columns of a primary key added, where they are not in it."""
+    sorted_by = [bare(each) for each in order]
+    return [*order, *(key for key in keys if not any(is_same(each, key) for each in sorted_by))]
 
 
 def _conjuncts(condition: Any) -> list[Any]:
@@ -131,7 +154,11 @@ def finds_one(statement: Select[Any], entity: Any) -> bool:
     columns = [attribute.__clause_element__() for attribute in key_of(entity)]
     joined = len(statement.get_final_froms()) > 1 or isinstance(statement.get_final_froms()[0], Join)
     return not joined and all(
-        any(_is(one, column) and isinstance(other, BindParameter) for clause in equal for one, other in _both(clause))
+        any(
+            is_same(one, column) and isinstance(other, BindParameter)
+            for clause in equal
+            for one, other in _both(clause)
+        )
         for column in columns
     )
 
@@ -144,7 +171,8 @@ def _both(clause: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     return (clause.left, clause.right), (clause.right, clause.left)
 
 
-def _is(side: Any, column: Any) -> bool:
+def is_same(side: Any, column: Any) -> bool:
+    """Return whether a side of a condition is a column; copies of one column are that column."""
     return side is column or (getattr(side, "table", 0) is getattr(column, "table", 1) and side.key == column.key)
 
 

@@ -91,6 +91,7 @@ class MariaDB:
 
     # measured on 10.11: 63 selects inside one another; a collection is one of them, and counts two
     max_nesting: int | None = 62
+    max_ctes: int | None = 64
     nests_cte = False  # 10.11 does not see the CTEs around it
 
     def __init__(self, dialect: Dialect) -> None:

@@ -69,6 +69,7 @@ class PostgreSQL:
     """The building blocks of PostgreSQL 14 and later."""
 
     max_nesting: int | None = None
+    max_ctes: int | None = None
     nests_cte = True
 
     def __init__(self, dialect: Dialect) -> None:

@@ -102,6 +102,7 @@ class SQLite:
 
     # measured on 3.40: five nested collections are read, the sixth overflows the parser's stack of 100
     max_nesting: int | None = 10
+    max_ctes: int | None = None
     nests_cte = False
 
     def __init__(self, dialect: Dialect) -> None:
