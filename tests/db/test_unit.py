@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from hermetic import Database, NotTheOwner, UnitClosed, UnitOfWork
+from hermetic import Database, NotTheOwner, SwallowedFailure, UnitClosed, UnitOfWork
 from shop import Address, User, UserCard, opened
 
 
@@ -39,7 +39,7 @@ def test_nothing_expires_and_entities_stay_readable(db: Database) -> None:
     assert statements == []
 
 
-@pytest.mark.parametrize("verb", ["commit", "rollback", "close", "reset"])
+@pytest.mark.parametrize("verb", ["commit", "rollback", "close", "reset", "invalidate"])
 def test_the_session_cannot_end_the_transaction(db: Database, verb: str) -> None:
     with db.begin() as uow:
         uow.add(User(name="ann"))
@@ -55,6 +55,56 @@ def test_the_transaction_object_cannot_commit_either(db: Database) -> None:
         assert transaction is not None
         transaction.commit()
     assert _names(db) == []
+
+
+@pytest.mark.parametrize("verb", ["rollback", "close"])
+def test_ending_by_the_transaction_object_is_told_and_nothing_is_committed(db: Database, verb: str) -> None:
+    with pytest.raises(SwallowedFailure) as ended, db.begin() as uow:
+        uow.add(User(name="ann"))
+        uow.flush()
+        transaction = uow.session.get_transaction()
+        with pytest.raises(NotTheOwner, match=r"test_unit.py:\d+ in test_ending_by"):
+            getattr(transaction, verb)()
+    assert isinstance(ended.value.__cause__, NotTheOwner)
+    assert _names(db) == []
+    assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a queue pool counts
+
+
+@pytest.mark.parametrize("verb", ["commit", "rollback", "close", "detach", "get_transaction"])
+def test_the_connection_cannot_end_the_transaction_either(db: Database, verb: str) -> None:
+    with db.begin() as uow:
+        uow.add(User(name="ann"))
+        uow.flush()
+        for _ in range(2):
+            connection = uow.session.connection()
+            named = rf"connection\(\)\.{verb} was called[\s\S]*test_unit.py:\d+ in test_the_connection_cannot"
+            with pytest.raises(NotTheOwner, match=named):
+                getattr(connection, verb)()
+        assert connection.scalar(select(User.name)) == "ann"
+        with pytest.raises(NotTheOwner), uow.session.connection():
+            pass
+        with db.engine.connect() as other:  # another connection is whoever's it is
+            other.rollback()
+    assert _names(db) == ["ann"]
+    assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a queue pool counts
+
+
+def test_the_async_connection_cannot_end_the_transaction(async_url: str) -> None:
+    async def main() -> None:
+        async with await opened(async_url) as db:
+            async with db.begin() as uow:
+                uow.add(User(name="ann"))
+                await uow.flush()
+                connection = await uow.session.connection()
+                for verb in (connection.commit, connection.rollback, connection.close, uow.session.invalidate):
+                    with pytest.raises(NotTheOwner, match=r"test_unit.py:\d+ in main"):
+                        await verb()
+                with pytest.raises(NotTheOwner):
+                    connection.get_transaction()
+            assert await db.all(select(User.name)) == ["ann"]
+            assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a queue pool counts
+
+    asyncio.run(main())
 
 
 def test_the_async_session_cannot_end_the_transaction(async_url: str) -> None:

@@ -29,6 +29,10 @@ class LoadedAt(UserDefinedOption):
     propagate_to_loaders = True
 
 
+# what ends the transaction of a connection, hands it out, or gives the connection away
+_ENDING = ("commit", "rollback", "close", "detach", "get_transaction")
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The first database error of a unit that nothing has undone yet, where it happened, and inside which savepoint."""
@@ -67,6 +71,10 @@ class GuardedSession(Session):
     def reset(self) -> NoReturn:
         """Refuse: the unit of work ends the transaction."""
         raise NotTheOwner("reset", self.owner, caller(), self.is_async)
+
+    def invalidate(self) -> NoReturn:
+        """Refuse: the unit of work ends the transaction."""
+        raise NotTheOwner("invalidate", self.owner, caller(), self.is_async)
 
     def refresh(
         self, instance: object, attribute_names: Iterable[str] | None = None, with_for_update: Any = None
@@ -113,6 +121,21 @@ class GuardedSession(Session):
             kind = type(failure.error).__name__
             raise SwallowedFailure(kind, failure.place, self.owner, self.is_async) from failure.error
 
+    def connection(self, *args: Any, **kwargs: Any) -> Connection:
+        """Return the connection of the transaction, which the unit of work alone ends and gives back."""
+        connection = super().connection(*args, **kwargs)
+        # on the object itself: SQLAlchemy has no public way to say which class its connections are of
+        vars(connection).update({verb: self._refusing(connection, verb) for verb in _ENDING})
+        return connection
+
+    def _refusing(self, connection: Connection, verb: str) -> Callable[[], Any]:
+        def call() -> Any:
+            if not self.is_ending:
+                raise NotTheOwner(f"connection().{verb}", self.owner, caller(), self.is_async)
+            return getattr(type(connection), verb)(connection)
+
+        return call
+
     @contextmanager
     def _loading(self) -> Generator[None]:
         self._explicit_loads += 1
@@ -158,6 +181,15 @@ def _refuse_commit(session: GuardedSession) -> None:
     if not session.is_ending and not session.in_nested_transaction():
         raise NotTheOwner("commit", session.owner, caller(), session.is_async)
     session.check_failure()
+
+
+@event.listens_for(GuardedSession, "after_transaction_end")
+def _refuse_rollback(session: GuardedSession, transaction: SessionTransaction) -> None:
+    # `session.get_transaction().rollback()`: done by now, so nothing of the unit can be committed any more
+    if transaction.parent is None and not session.is_ending:
+        refused = NotTheOwner("rollback", session.owner, caller(), session.is_async)
+        session.note(refused)
+        raise refused
 
 
 @event.listens_for(GuardedSession, "do_orm_execute")

@@ -105,7 +105,7 @@ class Transaction:
         session = self.session
         self._streams.close_left()
         _flush_before(session, plan.tables)
-        connection = session.connection()
+        connection = Session.connection(session)
         if plan.statements > 1:
             _check_snapshot(connection, plan)
         return connection
@@ -123,7 +123,7 @@ class Transaction:
 
     def estimated(self, statement: Select[Any]) -> int | None:
         """Return about how many rows the statement finds, where the server tells."""
-        return estimated(self.session.connection(), statement)
+        return estimated(Session.connection(self.session), statement)
 
     def entity(self, model: type[Any], key: Any) -> Any:
         """Return the entity, from the identity map if it is there."""
