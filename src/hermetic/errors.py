@@ -421,6 +421,35 @@ class UnitClosed(HermeticError, exc.InvalidRequestError):
 
 
 @dataclass(eq=False)
+class UnitShared(HermeticError, exc.IllegalStateChangeError):
+    """Raised when a unit of work is used by another task or thread than the one that began it."""
+
+    user: str
+    caller: str
+    holder: str
+    owner: str
+    is_async: bool
+    code = "unit-shared"
+    what = "{e.user} used the unit of work of {e.holder} ({e.caller})"
+    why = "the unit begun at {e.owner} is one transaction on one connection, and belongs to one task or thread"
+    fix = (
+        "give each branch a unit of its own: {e.asynchronous}with db.begin() as uow: ..., inside the branch\n"
+        "or read on the Database, which any number of tasks and threads share: {e.awaited}db.all(...)\n"
+        "or do one after the other; for a timeout use asyncio.timeout, since wait_for is a task of its own before 3.12"
+    )
+
+    @property
+    def awaited(self) -> str:
+        """Return the word before a call of an async unit."""
+        return "await " if self.is_async else ""
+
+    @property
+    def asynchronous(self) -> str:
+        """Return the word before a block of an async unit."""
+        return "async " if self.is_async else ""
+
+
+@dataclass(eq=False)
 class UnknownDriver(HermeticError, exc.ArgumentError):
     """Raised when a database URL names a dialect or driver that cannot be used."""
 

@@ -2,6 +2,7 @@
 
 from hermetic.guard.failure import is_aborted, watch_failures
 from hermetic.guard.origin import caller
+from hermetic.guard.ownership import Owner, join_hands
 from hermetic.guard.session import AsyncGuardedSession, GuardedSession
 
-__all__ = ["AsyncGuardedSession", "GuardedSession", "caller", "is_aborted", "watch_failures"]
+__all__ = ["AsyncGuardedSession", "GuardedSession", "Owner", "caller", "is_aborted", "join_hands", "watch_failures"]

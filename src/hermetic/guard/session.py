@@ -18,6 +18,7 @@ from sqlalchemy.orm.interfaces import UserDefinedOption
 
 from hermetic.errors import NotLoaded, NotTheOwner, SwallowedFailure
 from hermetic.guard.origin import caller
+from hermetic.guard.ownership import Owner
 from hermetic.shape import gathered
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class GuardedSession(Session):
     is_async: bool = False
     is_ending: bool = False
     failure: Failure | None = None
+    holder: Owner | None = None
     claimed: Connection | None = None
     _explicit_loads: int = 0
     _crossings: int = 0
@@ -97,6 +99,7 @@ class GuardedSession(Session):
 
     def flush(self, objects: Any = None) -> None:
         """Send pending changes; what the order of the changes depends on is loaded."""
+        self.check_holder()
         try:
             with self._loading():
                 super().flush(objects)
@@ -104,6 +107,15 @@ class GuardedSession(Session):
             if not self.is_active:  # the flush has rolled back, whatever it was that failed in it
                 self.note(error)
             raise
+
+    def check_holder(self) -> None:
+        """Refuse another task or thread than the one that began the unit.
+
+        Raises:
+            UnitShared: it is one.
+        """
+        if self.holder is not None:
+            self.holder.check()
 
     def note(self, error: BaseException) -> None:
         """Remember an error after which the transaction cannot be committed, unless a savepoint undoes it."""
@@ -194,6 +206,8 @@ def _refuse_rollback(session: GuardedSession, transaction: SessionTransaction) -
 
 @event.listens_for(GuardedSession, "do_orm_execute")
 def _prepare(state: ORMExecuteState) -> None:
+    if isinstance(state.session, GuardedSession):
+        state.session.check_holder()
     _refuse_implicit_load(state)
     if (state.is_select and not state.is_column_load) or state.is_update or state.is_delete:
         state.statement = gathered(state.statement, state.session.get_bind().dialect)

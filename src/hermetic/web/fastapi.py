@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 from hermetic.errors import MissingPackage
+from hermetic.guard import join_hands
 from hermetic.work import AsyncDatabase, AsyncUnitOfWork, Database, UnitOfWork
 
 try:
@@ -22,6 +23,10 @@ except ModuleNotFoundError as error:
     raise MissingPackage("fastapi", "hermetic.web.fastapi", "fastapi") from error
 
 AnyDatabase = AsyncDatabase | Database
+
+
+async def _join() -> None:
+    join_hands()  # async: on the request's own task, whose context each thread of the request copies
 
 
 def unit_of_work(db: AnyDatabase) -> Any:
@@ -36,12 +41,13 @@ def unit_of_work(db: AnyDatabase) -> Any:
     if isinstance(db, AsyncDatabase):
 
         async def begin_async() -> AsyncIterator[AsyncUnitOfWork]:
+            join_hands()
             async with db.begin() as uow:
                 yield uow
 
         return Depends(begin_async, scope="function")
 
-    def begin() -> Iterator[UnitOfWork]:
+    def begin(_: Annotated[None, Depends(_join)]) -> Iterator[UnitOfWork]:
         with db.begin() as uow:
             yield uow
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapper, QueryableAttribute, Session
 from hermetic._lift import cross
 from hermetic.engine import AsyncReader, Lease, Paging, Reader, estimated, fetching
 from hermetic.errors import SwallowedFailure, UnitClosed, WrongStatement
-from hermetic.guard import AsyncGuardedSession, GuardedSession, caller, is_aborted
+from hermetic.guard import AsyncGuardedSession, GuardedSession, Owner, caller, is_aborted
 from hermetic.shape import Fetch, Path, Plan, Plans, tables_of
 from hermetic.work.leases import UnitConnection
 from hermetic.work.load import Loader, check
@@ -47,9 +47,11 @@ class Transaction:
 
         Raises:
             UnitClosed: it is not.
+            UnitShared: this is another task or thread than the one that began it.
             SwallowedFailure: a database error was caught inside it.
         """
         session = self._open()
+        session.check_holder()
         session.check_failure()
         return session
 
@@ -61,6 +63,7 @@ class Transaction:
         if self._state != "has not begun":
             raise UnitClosed(self._session.owner, f"{self._state}, so it cannot begin again", self._session.is_async)
         self._session.begin()
+        self._session.holder = Owner(self._session.owner, is_async=self._session.is_async)
         self._state = "is open"
 
     def end(self, *, commit: bool) -> None:
@@ -80,6 +83,7 @@ class Transaction:
                 Session.rollback(session)
         finally:
             self._state = "has ended"
+            session.holder = None
             Session.close(session)
 
     def _open(self) -> GuardedSession:

@@ -1,0 +1,86 @@
+"""One task or thread for each unit of work: a transaction has one order of statements, and one of the two alone would
+know it.
+
+Source: SQLAlchemy manual, "Is the Session thread-safe? Is AsyncSession safe to share in concurrent tasks?".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextvars import ContextVar
+from typing import Any
+
+from hermetic.errors import UnitShared
+from hermetic.guard.origin import caller
+
+_hand: ContextVar[object | None] = ContextVar("hermetic_hand", default=None)
+
+
+def join_hands() -> None:
+    """Let the threads that copy this context from now on use one sync unit of work, one after the other.
+
+    For frameworks that run the parts of one request on several threads, each awaited before the next.
+    """
+    _hand.set(object())
+
+
+class Owner:
+    """The task of an async unit or the thread of a sync one; another one takes over only when it is finished."""
+
+    __slots__ = ("_hand", "_is_async", "_name", "_own", "place")
+
+    def __init__(self, place: str, *, is_async: bool) -> None:
+        self.place = place
+        self._is_async = is_async
+        self._take()
+
+    def check(self) -> None:
+        """Refuse a second user while the first is alive; under a microsecond.
+
+        Raises:
+            UnitShared: this task or thread is another one.
+        """
+        if (_task() if self._is_async else threading.current_thread()) is not self._own:
+            self._check_other()
+
+    def _take(self) -> None:
+        self._own: Any = _task() if self._is_async else threading.current_thread()
+        self._name = _name(self._own)
+        self._hand = _hand.get()
+
+    def _check_other(self) -> None:
+        if self._hand is not None and self._hand is _hand.get() and not (self._is_async and _task() is not None):
+            return
+        if _is_over(self._own):
+            self._take()
+            return
+        here = _task() if self._is_async else threading.current_thread()
+        raise UnitShared(_name(here), _place(here), self._name, self.place, self._is_async)
+
+
+def _task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None  # on a thread without an event loop
+
+
+def _is_over(owner: asyncio.Task[Any] | threading.Thread | None) -> bool:
+    if isinstance(owner, threading.Thread):
+        return not owner.is_alive()
+    return owner is None or owner.done()
+
+
+def _place(user: asyncio.Task[Any] | threading.Thread | None) -> str:
+    place = caller()
+    if place == "unknown" and isinstance(user, asyncio.Task):  # of a verb itself, given to gather
+        return f"in {getattr(user.get_coro(), '__qualname__', 'a coroutine')}"
+    return place
+
+
+def _name(owner: asyncio.Task[Any] | threading.Thread | None) -> str:
+    if owner is None:
+        return f"thread {threading.current_thread().name}"
+    kind = "thread" if isinstance(owner, threading.Thread) else "task"
+    return f"{kind} {owner.name if isinstance(owner, threading.Thread) else owner.get_name()}"
