@@ -10,7 +10,9 @@ class Watch:
     """The warnings of one connection.
 
     PyMySQL counts them on the cursor. asyncmy keeps its count to itself, but fetches the warnings of every statement
-    that has some, to log them: the watch stands in for that method, and what it sees goes into no log.
+    that has some, to log them: the watch stands in for that method of the connection object, and what it sees goes
+    into no log. asyncmy offers nothing else; should it stop calling the method, `calibrate` notices, as a test shows
+    (tests/db/test_mariadb.py), and the server is asked instead.
     """
 
     def __init__(self, driver: Any, is_async: bool) -> None:
