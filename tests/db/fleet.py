@@ -7,7 +7,7 @@ import enum
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from hermetic import Base
+from shop import Base
 
 
 class Kind(enum.Enum):

@@ -6,10 +6,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Annotated
 
+from bases import own_base
 from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, deferred, mapped_column, relationship
 
-from hermetic import AsyncDatabase, Base, Shape, count, many, path
+from hermetic import AsyncDatabase, Shape, count, many, path
+
+Base = own_base()
 
 
 class User(Base):

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Base, Database, NotFound, Repository, UnitOfWork
-from shop import Address, AddressLine, User, UserCard
+from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Database, NotFound, Repository, UnitOfWork
+from shop import Address, AddressLine, Base, User, UserCard
 
 
 class Users(AsyncRepository[User]):

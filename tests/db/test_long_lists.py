@@ -32,10 +32,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
-from hermetic import AsyncDatabase, Base, Database
+from hermetic import AsyncDatabase, Database
 from hermetic.model import AwareDateTime, ExactDecimal
 from hermetic.query import with_gathered_lists
-from shop import Address, AddressLine, User, UserCard
+from shop import Address, AddressLine, Base, User, UserCard
 
 MANY = range(1, 100_001)
 

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 
 from hermetic import (
     AsyncDatabase,
-    Base,
     CycleFound,
     Database,
     Shape,
@@ -29,6 +28,7 @@ from hermetic import (
     recursive,
     shape_of,
 )
+from shop import Base
 
 
 class Gear(Base):

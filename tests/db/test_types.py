@@ -15,13 +15,16 @@ from typing import Any
 import msgspec
 import pytest
 import requires
+from bases import own_base
 from hostile import HOSTILE
 from sqlalchemy import JSON, Double, Enum, ForeignKey, LargeBinary, Numeric, PickleType, null, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from hermetic import AsyncDatabase, Base, Database, Shape, ValueMismatch
+from hermetic import AsyncDatabase, Database, Shape, ValueMismatch
 from hermetic.model import Json
+
+Base = own_base()
 
 
 class Color(enum.Enum):
