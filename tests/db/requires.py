@@ -39,6 +39,11 @@ def has(database: str, feature: str) -> bool:
 
 def needs(db: Database, feature: str) -> None:
     """Skip the test where the database lacks a feature, with the reason."""
-    reason = LACKS[db.engine.dialect.name].get(feature)
+    needs_of(db.engine.dialect.name, feature)
+
+
+def needs_of(database: str, feature: str) -> None:
+    """Skip the test where the database, named as its dialect, lacks a feature, with the reason."""
+    reason = LACKS[database].get(feature)
     if reason is not None:
         pytest.skip(reason)

@@ -39,10 +39,10 @@ mark = Table(
 class Region(Ledger):
     __tablename__ = "ledger_region"
     id: Mapped[int] = mapped_column(primary_key=True)
-    customers: Mapped[list[Customer]] = relationship(back_populates="region", passive_deletes="all")
+    customers: Mapped[list[Payer]] = relationship(back_populates="region", passive_deletes="all")
 
 
-class Customer(Ledger):
+class Payer(Ledger):
     __tablename__ = "ledger_customer"
     id: Mapped[int] = mapped_column(primary_key=True)
     region_id: Mapped[int] = mapped_column(ForeignKey("ledger_region.id"), index=True)
@@ -64,7 +64,7 @@ class Purchase(Ledger):
     hour: Mapped[datetime.time]
     at: Mapped[datetime.datetime]
     took: Mapped[datetime.timedelta]
-    customer: Mapped[Customer] = relationship(back_populates="purchases")
+    customer: Mapped[Payer] = relationship(back_populates="purchases")
     labels: Mapped[list[Label]] = relationship(secondary=mark)
 
 
@@ -100,7 +100,7 @@ def ledger(db: Database) -> Database:
     with db.begin() as uow:
         uow.add_all([Region(id=1), Region(id=2), *(Label(id=number, weight=2**number) for number in (1, 2, 3))])
         uow.flush()
-        uow.add_all([Customer(id=number, region_id=1) for number in (1, 2, 3)])
+        uow.add_all([Payer(id=number, region_id=1) for number in (1, 2, 3)])
         uow.flush()
         uow.add_all([_purchase(number, id=number, customer_id=1) for number in (3, 1, 2)])
         uow.add(_purchase(4, id=4, customer_id=2, total=None, pieces=None))
@@ -129,19 +129,19 @@ class PurchaseLine(Shape[Purchase]):
     id: int
 
 
-class Sums(Shape[Customer]):
+class Sums(Shape[Payer]):
     id: int
-    number: Annotated[int, count(Customer.purchases)]
-    has: Annotated[bool, aggregate.exists(Customer.purchases)]
-    total: Annotated[Decimal, aggregate.sum(Customer.purchases, Purchase.total)]
-    total_or_none: Annotated[Decimal | None, aggregate.sum(Customer.purchases, Purchase.total)]
-    pieces: Annotated[int, aggregate.sum(Customer.purchases, Purchase.pieces)]
-    weight: Annotated[float, aggregate.sum(Customer.purchases, Purchase.weight)]
-    single: Annotated[float, aggregate.sum(Customer.purchases, Purchase.single)]
-    mean: Annotated[Decimal | None, aggregate.avg(Customer.purchases, Purchase.total)]
-    mean_pieces: Annotated[float | None, aggregate.avg(Customer.purchases, Purchase.pieces)]
-    exact_pieces: Annotated[Decimal | None, aggregate.avg(Customer.purchases, Purchase.pieces)]
-    mean_weight: Annotated[float | None, aggregate.avg(Customer.purchases, Purchase.weight)]
+    number: Annotated[int, count(Payer.purchases)]
+    has: Annotated[bool, aggregate.exists(Payer.purchases)]
+    total: Annotated[Decimal, aggregate.sum(Payer.purchases, Purchase.total)]
+    total_or_none: Annotated[Decimal | None, aggregate.sum(Payer.purchases, Purchase.total)]
+    pieces: Annotated[int, aggregate.sum(Payer.purchases, Purchase.pieces)]
+    weight: Annotated[float, aggregate.sum(Payer.purchases, Purchase.weight)]
+    single: Annotated[float, aggregate.sum(Payer.purchases, Purchase.single)]
+    mean: Annotated[Decimal | None, aggregate.avg(Payer.purchases, Purchase.total)]
+    mean_pieces: Annotated[float | None, aggregate.avg(Payer.purchases, Purchase.pieces)]
+    exact_pieces: Annotated[Decimal | None, aggregate.avg(Payer.purchases, Purchase.pieces)]
+    mean_weight: Annotated[float | None, aggregate.avg(Payer.purchases, Purchase.weight)]
 
 
 FIRST = {
@@ -175,7 +175,7 @@ NONE = NULLS | {"id": 3, "number": 0, "has": False, "weight": 0.0, "single": 0.0
 
 
 def test_numbers_add_up_and_nothing_adds_up_to_zero_or_none(ledger: Database) -> None:
-    found = read(ledger, Sums, select(Customer).order_by(Customer.id))
+    found = read(ledger, Sums, select(Payer).order_by(Payer.id))
     assert found == [FIRST, NULLS, NONE]
     kinds = [{name: type(value) for name, value in each.items()} for each in found]
     assert kinds == [{name: type(value) for name, value in each.items()} for each in (FIRST, NULLS, NONE)]
@@ -187,7 +187,7 @@ class RegionSums(Shape[Region]):
     customers: list[Sums]
 
 
-class CustomerRegion(Shape[Customer]):
+class CustomerRegion(Shape[Payer]):
     region: RegionSums
 
 
@@ -195,19 +195,19 @@ def test_aggregates_inside_a_collection_are_those_at_the_root(ledger: Database) 
     found = read(ledger, RegionSums, select(Region).order_by(Region.id))
     assert found == [{"id": 1, "customers": [FIRST, NULLS, NONE]}, {"id": 2, "customers": []}]
     assert [str(each["total"]) for each in found[0]["customers"]] == ["1.50", "0.00", "0.00"]
-    assert read(ledger, CustomerRegion, select(Customer).where(Customer.id == 3)) == [{"region": found[0]}]
+    assert read(ledger, CustomerRegion, select(Payer).where(Payer.id == 3)) == [{"region": found[0]}]
 
 
-class Ends(Shape[Customer]):
-    first_total: Annotated[Decimal | None, aggregate.min(Customer.purchases, Purchase.total)]
-    pieces: Annotated[int | None, aggregate.max(Customer.purchases, Purchase.pieces)]
-    weight: Annotated[float | None, aggregate.max(Customer.purchases, Purchase.weight)]
-    single: Annotated[float | None, aggregate.min(Customer.purchases, Purchase.single)]
-    note: Annotated[str | None, aggregate.max(Customer.purchases, Purchase.note)]
-    day: Annotated[datetime.date | None, aggregate.max(Customer.purchases, Purchase.day)]
-    hour: Annotated[datetime.time | None, aggregate.min(Customer.purchases, Purchase.hour)]
-    at: Annotated[datetime.datetime | None, aggregate.max(Customer.purchases, Purchase.at)]
-    took: Annotated[datetime.timedelta | None, aggregate.max(Customer.purchases, Purchase.took)]
+class Ends(Shape[Payer]):
+    first_total: Annotated[Decimal | None, aggregate.min(Payer.purchases, Purchase.total)]
+    pieces: Annotated[int | None, aggregate.max(Payer.purchases, Purchase.pieces)]
+    weight: Annotated[float | None, aggregate.max(Payer.purchases, Purchase.weight)]
+    single: Annotated[float | None, aggregate.min(Payer.purchases, Purchase.single)]
+    note: Annotated[str | None, aggregate.max(Payer.purchases, Purchase.note)]
+    day: Annotated[datetime.date | None, aggregate.max(Payer.purchases, Purchase.day)]
+    hour: Annotated[datetime.time | None, aggregate.min(Payer.purchases, Purchase.hour)]
+    at: Annotated[datetime.datetime | None, aggregate.max(Payer.purchases, Purchase.at)]
+    took: Annotated[datetime.timedelta | None, aggregate.max(Payer.purchases, Purchase.took)]
 
 
 class RegionEnds(Shape[Region]):
@@ -226,25 +226,25 @@ def test_smallest_and_largest_values_come_in_the_types_of_their_columns(ledger: 
         "at": NOON + datetime.timedelta(microseconds=3),
         "took": datetime.timedelta(days=3, microseconds=1),
     }
-    found = read(ledger, Ends, select(Customer).order_by(Customer.id))
+    found = read(ledger, Ends, select(Payer).order_by(Payer.id))
     assert found[0] == expected
     assert found[2] == dict.fromkeys(expected)
     assert read(ledger, RegionEnds, select(Region).where(Region.id == 1)) == [{"customers": found}]
 
 
-class Filtered(Shape[Customer]):
-    heavy: Annotated[int, count(Customer.purchases, where=Purchase.pieces >= 2)]
-    heavy_pieces: Annotated[int, aggregate.sum(Customer.purchases, Purchase.pieces, where=Purchase.pieces >= 2)]
-    light: Annotated[int, count(Customer.purchases, where=Purchase.pieces >= 3)]
-    heavy_lines: Annotated[list[PurchaseLine], many(Customer.purchases, where=Purchase.pieces >= 2)]
-    top: Annotated[list[PurchaseLine], many(Customer.purchases, order_by=Purchase.total.desc(), limit=1)]
+class Filtered(Shape[Payer]):
+    heavy: Annotated[int, count(Payer.purchases, where=Purchase.pieces >= 2)]
+    heavy_pieces: Annotated[int, aggregate.sum(Payer.purchases, Purchase.pieces, where=Purchase.pieces >= 2)]
+    light: Annotated[int, count(Payer.purchases, where=Purchase.pieces >= 3)]
+    heavy_lines: Annotated[list[PurchaseLine], many(Payer.purchases, where=Purchase.pieces >= 2)]
+    top: Annotated[list[PurchaseLine], many(Payer.purchases, order_by=Purchase.total.desc(), limit=1)]
     purchases: list[PurchaseLine]
-    squares: Annotated[int, aggregate.sum(Customer.purchases, Purchase.pieces * Purchase.pieces)]
-    small: Annotated[int, aggregate.sum(Customer.purchases, case((Purchase.pieces < 2, 10), else_=0))]
+    squares: Annotated[int, aggregate.sum(Payer.purchases, Purchase.pieces * Purchase.pieces)]
+    small: Annotated[int, aggregate.sum(Payer.purchases, case((Purchase.pieces < 2, 10), else_=0))]
 
 
 def test_equal_filters_and_other_filters_keep_to_their_own_rows(ledger: Database) -> None:
-    found = read(ledger, Filtered, select(Customer).order_by(Customer.id))
+    found = read(ledger, Filtered, select(Payer).order_by(Payer.id))
     assert found[0] == {
         "heavy": 2,
         "heavy_pieces": 5,
@@ -270,7 +270,7 @@ class Marked(Shape[Purchase]):
     has: Annotated[bool, aggregate.exists(Purchase.labels)]
 
 
-class CustomerMarked(Shape[Customer]):
+class CustomerMarked(Shape[Payer]):
     id: int
     purchases: list[Marked]
 
@@ -286,13 +286,13 @@ def test_aggregates_over_many_to_many_may_filter_by_the_link_table(ledger: Datab
     second = {"labels": [{"id": 3}], "first": [{"id": 3}], "weight": 8, "front": 0, "has": True}
     none = {"labels": [], "first": [], "weight": 0, "front": 0, "has": False}
     assert read(ledger, Marked, select(Purchase).order_by(Purchase.id)) == [first, second, none, none]
-    found = read(ledger, CustomerMarked, select(Customer).order_by(Customer.id))
+    found = read(ledger, CustomerMarked, select(Payer).order_by(Payer.id))
     assert [each["purchases"] for each in found] == [[first, second, none], [none], []]
 
 
-class Units(Shape[Customer]):
-    total: Annotated[int, aggregate.sum(Customer.purchases, Purchase.units)]
-    mean: Annotated[Decimal | None, aggregate.avg(Customer.purchases, Purchase.units)]
+class Units(Shape[Payer]):
+    total: Annotated[int, aggregate.sum(Payer.purchases, Purchase.units)]
+    mean: Annotated[Decimal | None, aggregate.avg(Payer.purchases, Purchase.units)]
 
 
 class RegionUnits(Shape[Region]):
@@ -300,7 +300,7 @@ class RegionUnits(Shape[Region]):
 
 
 def test_sum_of_more_than_64_bits_is_exact_or_an_error(ledger: Database) -> None:
-    first = select(Customer).where(Customer.id == 1)
+    first = select(Payer).where(Payer.id == 1)
     if not requires.has(ledger.engine.dialect.name, "wide sums"):
         with pytest.raises(DBAPIError, match="integer overflow"):
             ledger.all(Units, first)
@@ -310,14 +310,14 @@ def test_sum_of_more_than_64_bits_is_exact_or_an_error(ledger: Database) -> None
 
 
 def test_decimal_context_of_the_caller_does_not_round_an_average(ledger: Database) -> None:
-    class Mean(Shape[Customer]):
-        mean: Annotated[Decimal | None, aggregate.avg(Customer.purchases, Purchase.total)]
+    class Mean(Shape[Payer]):
+        mean: Annotated[Decimal | None, aggregate.avg(Payer.purchases, Purchase.total)]
 
     with ledger.begin() as uow:
         uow.session.execute(update(Purchase).values(total=Decimal(0)))
         uow.session.execute(update(Purchase).where(Purchase.id == 1).values(total=Decimal(1)))
     with decimal.localcontext(decimal.Context(prec=3)):
-        found = read(ledger, Mean, select(Customer).where(Customer.id == 1))
+        found = read(ledger, Mean, select(Payer).where(Payer.id == 1))
     assert found == [{"mean": Decimal("0.3333333333333333333333333333")}]
 
 
@@ -359,12 +359,12 @@ def scans(db: Database, shape: Any, strategy: str, table: str) -> int:
         return count_in(list(connection.exec_driver_sql(explain + sql, parameters)), table)
 
 
-class Together(Shape[Customer]):
+class Together(Shape[Payer]):
     purchases: list[PurchaseLine]
-    top: Annotated[list[PurchaseLine], many(Customer.purchases, order_by=Purchase.total.desc(), limit=3)]
-    number: Annotated[int, count(Customer.purchases)]
-    total: Annotated[Decimal, aggregate.sum(Customer.purchases, Purchase.total)]
-    last: Annotated[datetime.date | None, aggregate.max(Customer.purchases, Purchase.day)]
+    top: Annotated[list[PurchaseLine], many(Payer.purchases, order_by=Purchase.total.desc(), limit=3)]
+    number: Annotated[int, count(Payer.purchases)]
+    total: Annotated[Decimal, aggregate.sum(Payer.purchases, Purchase.total)]
+    last: Annotated[datetime.date | None, aggregate.max(Payer.purchases, Purchase.day)]
 
 
 class RegionTogether(Shape[Region]):

@@ -8,7 +8,7 @@ import pytest
 import requires
 from bases import own_base
 from fastapi import FastAPI, HTTPException
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import ForeignKey, make_url, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -100,6 +100,8 @@ async def _database(url: str) -> AsyncDatabase:
 
 
 def test_a_failed_commit_is_a_500_and_never_a_201(async_url: str) -> None:
+    requires.needs_of(make_url(async_url).get_backend_name(), "deferred keys")
+
     async def main() -> None:
         db = await _database(async_url)
         messages = await _send(_app(db), "POST", "/orphans")
@@ -189,6 +191,7 @@ def test_the_openapi_schema_is_the_shapes() -> None:
 
 
 def test_a_sync_route_has_the_same(db: Database) -> None:
+    requires.needs(db, "deferred keys")
     db.create_all(Base)
     db.create_all(Late)
     app = FastAPI(lifespan=lifespan(db))
