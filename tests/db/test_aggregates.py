@@ -375,3 +375,56 @@ class RegionTogether(Shape[Region]):
 def test_set_based_read_finds_the_rows_of_lists_and_aggregates_once(ledger: Database, shape: Any) -> None:
     requires.needs(ledger, "kept CTEs")
     assert scans(ledger, shape, "set_based", "ledger_purchase") == 1
+
+
+class Listed(Shape[Payer]):
+    number: Annotated[int, count(Payer.purchases)]
+    purchases: list[PurchaseLine]
+    total: Annotated[Decimal, aggregate.sum(Payer.purchases, Purchase.total)]
+    last: Annotated[datetime.date | None, aggregate.max(Payer.purchases, Purchase.day)]
+
+
+class First(Shape[Payer]):
+    top: Annotated[list[PurchaseLine], many(Payer.purchases, order_by=Purchase.total.desc(), limit=2)]
+    number: Annotated[int, count(Payer.purchases)]
+    mean: Annotated[Decimal | None, aggregate.avg(Payer.purchases, Purchase.total)]
+
+
+class Values(Shape[Payer]):
+    number: Annotated[int, count(Payer.purchases)]
+    has: Annotated[bool, aggregate.exists(Payer.purchases)]
+    took: Annotated[datetime.timedelta | None, aggregate.min(Payer.purchases, Purchase.took)]
+
+
+class RegionListed(Shape[Region]):
+    customers: list[Listed]
+    number: Annotated[int, count(Region.customers)]
+
+
+class RegionFirst(Shape[Region]):
+    customers: list[First]
+
+
+class RegionValues(Shape[Region]):
+    has: Annotated[bool, aggregate.exists(Region.customers)]
+    customers: list[Values]
+
+
+@pytest.mark.parametrize("shape", [Listed, First, Values, RegionListed, RegionFirst, RegionValues])
+def test_correlated_read_finds_the_rows_of_a_list_and_of_aggregates_once(ledger: Database, shape: Any) -> None:
+    assert scans(ledger, shape, "correlated", "ledger_purchase") == 1
+
+
+def test_list_and_aggregates_of_one_scan_are_right_for_every_parent(ledger: Database) -> None:
+    customers = select(Payer).order_by(Payer.id)
+    listed, first, values = (read(ledger, shape, customers) for shape in (Listed, First, Values))
+    lines = [{"id": 1}, {"id": 2}, {"id": 3}]
+    assert listed[0] == {"number": 3, "purchases": lines, "total": Decimal("1.50"), "last": datetime.date(2030, 1, 3)}
+    assert listed[2] == {"number": 0, "purchases": [], "total": Decimal(0), "last": None}
+    assert first[0] == {"top": [{"id": 3}, {"id": 2}], "number": 3, "mean": Decimal("0.5")}
+    assert first[2] == {"top": [], "number": 0, "mean": None}
+    assert values[0] == {"number": 3, "has": True, "took": datetime.timedelta(days=1, microseconds=1)}
+    regions = select(Region).order_by(Region.id)
+    assert read(ledger, RegionListed, regions)[0] == {"customers": listed, "number": 3}
+    assert read(ledger, RegionFirst, regions)[0] == {"customers": first}
+    assert read(ledger, RegionValues, regions) == [{"has": True, "customers": values}, {"has": False, "customers": []}]

@@ -62,6 +62,14 @@ class Carrier:
 
 
 @dataclass(frozen=True, slots=True)
+class Values:
+    """The values over all rows of a collection, beside its list: what they are computed of, and their JSON form."""
+
+    arguments: Callable[[Any], list[ColumnElement[Any]]]
+    encoded: Callable[[Sequence[ColumnElement[Any]]], list[ColumnElement[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """The rows of one collection, as the dialect composes them: whose children, which, in what order, and what of
     each.
@@ -73,6 +81,7 @@ class Rows:
     order_by: Callable[[Any], list[ColumnElement[Any]]]
     item: Callable[[Any], ColumnElement[Any]]
     limit: int | None
+    values: Values | None = None
 
     def alias(self, source: FromClause | None = None) -> Any:
         """Return a fresh alias of the child class, over its table or over `source`."""
@@ -108,7 +117,7 @@ class Blocks(Protocol):
         ...
 
     def children(self, rows: Rows) -> ColumnElement[Any]:
-        """Return the JSON array of a collection; empty, never NULL."""
+        """Return the JSON array of a collection; empty, never NULL. With `values`, the array of it and of them."""
         ...
 
     def grouped(

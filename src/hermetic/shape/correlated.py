@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import aliased
 
-from hermetic.shape.aggregates import alone_in_json
-from hermetic.shape.codec import Carrier, Rows
-from hermetic.shape.decode import Collection, Slot
-from hermetic.shape.node import Aggregate, Children, Leaf, Node, One, Part, Tree
+from hermetic.shape.aggregates import alone_in_json, argument, computed, encoded
+from hermetic.shape.codec import Carrier, Rows, Values
+from hermetic.shape.decode import Bundle, Collection, Slot
+from hermetic.shape.node import Aggregate, Children, Leaf, Node, One, Part, Together, Tree, layout
 from hermetic.shape.row import Row
 from hermetic.shape.variants import alias_of, array_of, steps
 from hermetic.shape.ways import Way
+
+Encode = Callable[[Sequence[ColumnElement[Any]]], list[ColumnElement[Any]]]
 
 
 class CorrelatedRow(Row):
@@ -23,11 +26,39 @@ class CorrelatedRow(Row):
         """Return the column that holds the collection as JSON text."""
         return Slot(self.add(Carrier(self.blocks.text(self._listed(part, entity)), Collection(part.node).load)))
 
-    def _listed(self, part: Children, entity: Any) -> ColumnElement[Any]:
+    def units(self, node: Node) -> Sequence[Part | Together]:
+        """Return the parts, those over the same rows together."""
+        return layout(node)
+
+    def together(self, unit: Together, entity: Any) -> list[Slot]:
+        """Return the fields of parts that one subquery reads, in a column that holds them as one JSON array."""
+        index = self.add(Carrier(self.blocks.text(self._together(unit, entity)), Bundle(unit).load))
+        return [Slot(index, place=place) for place in range(len(unit.parts))]
+
+    def _together(self, unit: Together, entity: Any) -> ColumnElement[Any]:
+        first, values = unit.parts[0], [part for part in unit.parts if isinstance(part, Aggregate)]
+
+        def encode(arguments: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+            pairs = zip(values, arguments, strict=True)
+            return [encoded(part, computed(part, each), self.blocks) for part, each in pairs]
+
+        if isinstance(first, Children):
+            return self._listed(first, entity, values, encode)
+        child = aliased(first.target)
+        way = Way(entity, first.relationship, child)
+        whole = select(self.blocks.array(encode([argument(part, way.moved) for part in values])))
+        return whole.select_from(child).where(*way.where(first.where)).correlate(entity).scalar_subquery()
+
+    def _listed(
+        self, part: Children, entity: Any, values: Sequence[Aggregate] = (), encode: Encode | None = None
+    ) -> ColumnElement[Any]:
         ways: dict[int, Way] = {}  # one way to each alias: every new one would join the link table again
 
         def way(child: Any) -> Way:
             return ways.setdefault(id(child), Way(entity, part.relationship, child))
+
+        def arguments(child: Any) -> list[ColumnElement[Any]]:
+            return [argument(each, way(child).moved) for each in values]
 
         return self.blocks.children(
             Rows(
@@ -37,6 +68,7 @@ class CorrelatedRow(Row):
                 order_by=lambda child: way(child).order_by(part.order_by),
                 item=lambda child: self._array(part.node, child),
                 limit=part.limit,
+                values=None if encode is None else Values(arguments, encode),
             )
         )
 
@@ -50,10 +82,12 @@ class CorrelatedRow(Row):
         return self.blocks.array([number, *([] if node is None else self._items(node, entity))])
 
     def _items(self, node: Node, entity: Any) -> list[ColumnElement[Any]]:
-        return [self._item(part, entity) for part in node.parts]
+        return [self._item(unit, entity) for unit in layout(node)]
 
-    def _item(self, part: Part, entity: Any) -> ColumnElement[Any]:
+    def _item(self, part: Part | Together, entity: Any) -> ColumnElement[Any]:
         match part:
+            case Together():
+                return self._together(part, entity)
             case Leaf(hops=()):
                 return self.blocks.encode(getattr(entity, part.attribute), part.type, part.where)
             case Leaf() | One():

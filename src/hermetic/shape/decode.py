@@ -17,7 +17,7 @@ from hermetic.errors import ValueMismatch
 from hermetic.shape.aggregates import wire as wire_over
 from hermetic.shape.annotation import list_of
 from hermetic.shape.codec import Carrier
-from hermetic.shape.node import Aggregate, Children, Leaf, Node, One, Part, Tree
+from hermetic.shape.node import Aggregate, Children, Leaf, Node, One, Part, Together, Tree, layout
 from hermetic.shape.target import target_of
 from hermetic.shape.tree import Linked
 from hermetic.shape.variants import UNKNOWN
@@ -36,6 +36,12 @@ class Origin:
     annotation: Any
 
 
+def origin_over(part: Aggregate) -> Origin:
+    """Return where a value over children comes from."""
+    measure = part.relationship if part.measure is None else part.measure
+    return Origin(part.label, f"{part.function}({measure})", part.type, part.annotation)
+
+
 def origin_of(node: Node, leaf: Leaf) -> Origin:
     """Return where a column of `node` comes from."""
     owner = leaf.hops[-1].target if leaf.hops else node.mapper
@@ -44,11 +50,12 @@ def origin_of(node: Node, leaf: Leaf) -> Origin:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A field that is one column of the row."""
+    """A field that is one column of the row, or the value at a `place` of a column that holds several."""
 
     index: int
     is_optional: bool = False
     origin: Origin | None = None
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +129,35 @@ def wire_type(node: Node) -> Any:
 @functools.cache
 def wire_struct(node: Node, number: int | None = None) -> type[msgspec.Struct]:
     """Return the array-like struct in which the JSON of `node` travels, behind its number in a union."""
+    fields = _wire_fields(layout(node))
+    name = f"{node.shape.__name__}Wire"
+    return msgspec.defstruct(name, fields, array_like=True, frozen=True, gc=False, tag=number)
+
+
+def _bundle_struct(unit: Together) -> type[msgspec.Struct]:
+    return msgspec.defstruct("Together", _wire_fields(unit.parts), array_like=True, frozen=True, gc=False)
+
+
+def _wire_fields(units: Sequence[Part | Together]) -> list[tuple[str, Any]]:
     fields: list[tuple[str, Any]] = []
-    for part in node.parts:
+    for part in units:
         match part:
+            case Together():
+                fields.append((part.name, _bundle_struct(part)))
             case Leaf() | Aggregate():
-                fields.append((part.name, _wire(part).type))
+                fields.append((part.name, wire_for(part).type))
             case One():
                 wire: Any = wire_type(part.node)
                 fields.append((part.name, wire | None if part.is_optional else wire))
             case Children():
                 fields.append((part.name, list_of(wire_type(part.node))))
-    name = f"{node.shape.__name__}Wire"
-    return msgspec.defstruct(name, fields, array_like=True, frozen=True, gc=False, tag=number)
+            case Tree():
+                raise AssertionError("a shape with a tree is read level by level")
+    return fields
 
 
-def _wire(part: Leaf | Aggregate) -> Wire:
+def wire_for(part: Leaf | Aggregate) -> Wire:
+    """Return how the value of a column, or a value over children, arrives in JSON."""
     return wire_of(part.type, part.annotation) if isinstance(part, Leaf) else wire_over(part)
 
 
@@ -153,6 +174,19 @@ class Collection:
         return self._make(self._decode(text))
 
 
+class Bundle:
+    """Decodes the JSON text of one column that holds several parts over the same rows, into a list of their values."""
+
+    def __init__(self, unit: Together) -> None:
+        self.unit = unit
+        self._decode = msgspec.json.Decoder(_bundle_struct(unit)).decode
+        self._make = _maker_of_bundle(unit)
+
+    def load(self, text: str) -> Any:
+        """Return the values in `text`."""
+        return self._make(self._decode(text))
+
+
 def _is_plain(node: Node) -> bool:
     """Return whether values need no conversion, and every shape is one struct of msgspec."""
     nodes = [part.node for part in node.parts if isinstance(part, (One, Children))]
@@ -160,7 +194,8 @@ def _is_plain(node: Node) -> bool:
     return (
         not node.variants
         and issubclass(node.shape, msgspec.Struct)
-        and all(_wire(value).load is None for value in values)
+        and all(wire_for(value).load is None for value in values)
+        and len(layout(node)) == len(node.parts)
         and all(_is_plain(each) for each in nodes)
     )
 
@@ -173,41 +208,62 @@ def _converter(node: Node) -> Callable[[Any], list[Any]]:
 
 def _maker_of_wires(node: Node) -> Callable[[Any], list[Any]]:
     """Return the function that makes shapes of decoded structs; generated, as `maker` is."""
-    scope: dict[str, Any] = {}
+    source = _Source()
+    make: Callable[[Any], list[Any]] = eval(
+        f"lambda wires: [{source.shape(node, 'wire', 0)} for wire in wires]", source.scope
+    )
+    return make
 
-    def named(prefix: str, thing: Any) -> str:
-        name = f"{prefix}{len(scope)}"
-        scope[name] = thing
-        return name
 
-    def shape(node: Node, wire: str, depth: int) -> str:
+def _maker_of_bundle(unit: Together) -> Callable[[Any], list[Any]]:
+    source = _Source()
+    values = ", ".join(source.value(part, f"wire.{part.name}", 0) for part in unit.parts)
+    make: Callable[[Any], list[Any]] = eval(f"lambda wire: [{values}]", source.scope)
+    return make
+
+
+class _Source:
+    """Writes the Python expressions that make shapes of decoded structs; what they name is in `scope`."""
+
+    def __init__(self) -> None:
+        self.scope: dict[str, Any] = {}
+
+    def shape(self, node: Node, wire: str, depth: int) -> str:
+        """Return the expression that makes the shape of `node` of the struct that `wire` names."""
         if node.variants:
-            kinds = [named("kind", wire_struct(each, number)) for number, each in enumerate(node.nodes)]
-            made = [shape(each, wire, depth) for each in node.nodes]
+            kinds = [self._named("kind", wire_struct(each, number)) for number, each in enumerate(node.nodes)]
+            made = [self.shape(each, wire, depth) for each in node.nodes]
             tests = [f"type({wire}) is {kind}" for kind in kinds]
-            return _one_of(tests, made, f"{named('unknown', _unknown(node))}()")
-        values = [(part.name, value(part, f"{wire}.{part.name}", depth)) for part in node.parts]
-        return filled(scope, node.shape, values)
+            return _one_of(tests, made, f"{self._named('unknown', _unknown(node))}()")
+        values: list[tuple[str, str]] = []
+        for unit in layout(node):
+            parts = unit.parts if isinstance(unit, Together) else [unit]
+            found = f"{wire}.{unit.name}" if isinstance(unit, Together) else wire
+            values += [(part.name, self.value(part, f"{found}.{part.name}", depth)) for part in parts]
+        return filled(self.scope, node.shape, values)
 
-    def value(part: Part, found: str, depth: int) -> str:
+    def value(self, part: Part, found: str, depth: int) -> str:
+        """Return the expression that makes the value of a field of what `found` names."""
         match part:
             case Leaf() | Aggregate():
-                load = _wire(part).load
+                load = wire_for(part).load
                 if load is None:
                     return found
-                loaded = f"{named('load', load)}({found})"
+                loaded = f"{self._named('load', load)}({found})"
                 return f"{loaded} if {found} is not None else None" if part.is_optional else loaded
             case One():
-                made = shape(part.node, found, depth)
+                made = self.shape(part.node, found, depth)
                 return f"{made} if {found} is not None else None" if part.is_optional else made
             case Children():
                 each = f"wire{depth}"
-                return f"[{shape(part.node, each, depth + 1)} for {each} in {found}]"
+                return f"[{self.shape(part.node, each, depth + 1)} for {each} in {found}]"
             case Tree():
                 raise AssertionError("a shape with a tree is read level by level")
 
-    make: Callable[[Any], list[Any]] = eval(f"lambda wires: [{shape(node, 'wire', 0)} for wire in wires]", scope)
-    return make
+    def _named(self, prefix: str, thing: Any) -> str:
+        name = f"{prefix}{len(self.scope)}"
+        self.scope[name] = thing
+        return name
 
 
 def filled(scope: dict[str, Any], shape: Any, values: list[tuple[str, str]]) -> str:
@@ -250,6 +306,11 @@ def maker(
             return f"{literal(part.record)} if row[{part.presence}] is not None else {absent}"
         found = f"row[{part.index}]"
         load = loads[part.index]
+        if part.place is not None:  # the first of them reads the column
+            bundle = f"bundle{part.index}"
+            scope[f"load{part.index}"] = load
+            read = f"({bundle} := load{part.index}({found}))" if part.place == 0 else bundle
+            return f"{read}[{part.place}]"
         if load is not None:
             name = f"load{part.index}"
             scope[name] = load

@@ -10,9 +10,20 @@ import msgspec
 
 from hermetic.errors import ValueMismatch
 from hermetic.shape.annotation import parse
-from hermetic.shape.decode import Choice, Collection, Nested, Origin, Record, Rows, Slot, origin_of
-from hermetic.shape.node import Children, Leaf, Node, One, Part
-from hermetic.shape.wire import wire_of
+from hermetic.shape.decode import (
+    Bundle,
+    Choice,
+    Collection,
+    Nested,
+    Origin,
+    Record,
+    Rows,
+    Slot,
+    origin_of,
+    origin_over,
+    wire_for,
+)
+from hermetic.shape.node import Aggregate, Children, Leaf, Node, One, Part, Together, layout
 
 Loads = Sequence[Callable[[Any], Any] | None]
 _KINDS = re.compile(r"Expected `[^`]*`, got `[^`]*`")
@@ -46,7 +57,9 @@ def _told(shape: str, slot: Slot, load: Any, value: Any, error: Exception, row: 
     origin = slot.origin
     collection = getattr(load, "__self__", None)
     if isinstance(collection, Collection):
-        origin = _in_document(collection.node, value, error)
+        origin = _in_document([collection.node], value, error)
+    if isinstance(collection, Bundle):
+        origin = _in_document(collection.unit, value, error)
     if origin is None:
         return ValueMismatch(shape, f"in row {row} a collection holds what is no JSON of its shape")
     kinds = _KINDS.search(str(error))  # the rest of the text may quote the value
@@ -55,15 +68,16 @@ def _told(shape: str, slot: Slot, load: Any, value: Any, error: Exception, row: 
     return ValueMismatch(shape, reason, origin.field, origin.column, repr(origin.type), row)
 
 
-def _in_document(node: Node, text: str, error: Exception) -> Origin | None:
+def _in_document(what: list[Node] | Together, text: str, error: Exception) -> Origin | None:
     try:
         document = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return None
     if isinstance(error, msgspec.ValidationError):
         steps = [int(step) for step in _STEPS.findall(str(error)) if step != "..."]
-        return _at(node, document, steps)
-    return next(_refused(node, document), None)
+        return _at_unit(what, document, steps) if isinstance(what, Together) else _at(what[0], document, steps)
+    refused = _refused_in_unit(what, document) if isinstance(what, Together) else _refused(what[0], document)
+    return next(refused, None)
 
 
 def _at(node: Node, items: Any, steps: list[int]) -> Origin | None:
@@ -76,10 +90,14 @@ def _at(node: Node, items: Any, steps: list[int]) -> Origin | None:
 
 def _at_field(node: Node, values: list[Any], field: int, rest: list[int]) -> Origin | None:
     node, first = _variant(node, values)
-    part, value = node.parts[field - first], values[field]
+    part, value = layout(node)[field - first], values[field]
     match part:
+        case Together():
+            return _at_unit(part, value, rest)
         case Leaf():
             return origin_of(node, part)
+        case Aggregate():
+            return origin_over(part)
         case One() if rest:
             return _at_field(part.node, value, rest[0], rest[1:])
         case Children():
@@ -88,24 +106,49 @@ def _at_field(node: Node, values: list[Any], field: int, rest: list[int]) -> Ori
             return None
 
 
+def _at_unit(unit: Together, values: list[Any], steps: list[int]) -> Origin | None:
+    if not steps:
+        return None
+    place, *rest = steps
+    part = unit.parts[place]
+    return origin_over(part) if isinstance(part, Aggregate) else _at(part.node, values[place], rest)
+
+
+def _refused_in_unit(unit: Together, values: list[Any]) -> Iterator[Origin]:
+    for part, value in zip(unit.parts, values, strict=False):
+        if isinstance(part, Children):
+            yield from _refused(part.node, value)
+        elif value is not None and _is_refused(part, value):
+            yield origin_over(part)
+
+
+def _is_refused(part: Leaf | Aggregate, value: Any) -> bool:
+    wire = wire_for(part)
+    try:
+        if wire.load is not None:
+            wire.load(msgspec.convert(value, wire.type))
+    except ValueError:
+        return True
+    return False
+
+
 def _refused(node: Node, items: list[Any]) -> Iterator[Origin]:
     """Yield the columns whose values decode, and then cannot be loaded."""
     for values in items:
         chosen, first = _variant(node, values)
-        for part, value in zip(chosen.parts, values[first:], strict=False):
+        for part, value in zip(layout(chosen), values[first:], strict=False):
             if value is not None:
                 yield from _refused_in(chosen, part, value)
 
 
-def _refused_in(node: Node, part: Part, value: Any) -> Iterator[Origin]:
+def _refused_in(node: Node, part: Part | Together, value: Any) -> Iterator[Origin]:
     match part:
-        case Leaf():
-            wire = wire_of(part.type, part.annotation)
-            try:
-                if wire.load is not None:
-                    wire.load(msgspec.convert(value, wire.type))
-            except ValueError:
-                yield origin_of(node, part)
+        case Together():
+            yield from _refused_in_unit(part, value)
+        case Leaf() if _is_refused(part, value):
+            yield origin_of(node, part)
+        case Aggregate() if _is_refused(part, value):
+            yield origin_over(part)
         case One():
             yield from _refused(part.node, [value])
         case Children():

@@ -92,6 +92,18 @@ Part = Leaf | One | Children | Aggregate | Tree
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Parts over the same rows that one subquery reads: at most one list, which comes first, and values."""
+
+    parts: tuple[Children | Aggregate, ...]
+
+    @property
+    def name(self) -> str:
+        """Return the name of what holds all of them: that of the first, which stands nowhere else."""
+        return self.parts[0].name
+
+
+@dataclass(frozen=True, slots=True)
 class Variant:
     """One member of a union of shapes, and the rows of the hierarchy that it reads: those of its class, by their
     polymorphic identities, or the rest.
@@ -122,6 +134,29 @@ class Node:
     def name(self) -> str:
         """Return the name of the shape, or of all shapes of the union."""
         return " | ".join(node.shape.__name__ for node in self.nodes)
+
+
+def layout(node: Node) -> list[Part | Together]:
+    """Return the parts of a node as they travel in JSON: those over the same rows together."""
+    units: list[Part | list[Children | Aggregate]] = []
+    for part in node.parts:
+        if not isinstance(part, (Children, Aggregate)):
+            units.append(part)
+            continue
+        home = next((unit for unit in units if isinstance(unit, list) and _joins(part, unit[0])), None)
+        if home is None:
+            units.append([part])
+        else:
+            home.insert(0 if isinstance(part, Children) else len(home), part)
+    return [_unit(each) if isinstance(each, list) else each for each in units]
+
+
+def _joins(part: Children | Aggregate, first: Children | Aggregate) -> bool:
+    return not (isinstance(part, Children) and isinstance(first, Children)) and are_over_same_rows(part, first)
+
+
+def _unit(parts: list[Children | Aggregate]) -> Part | Together:
+    return parts[0] if len(parts) == 1 else Together(tuple(parts))
 
 
 def are_over_same_rows(one: Children | Aggregate, other: Children | Aggregate) -> bool:

@@ -20,7 +20,7 @@ from hermetic.query import with_gathered_lists
 from hermetic.shape.bounds import UNBOUNDED, Bounds
 from hermetic.shape.codec import KEYS, Blocks, Carrier
 from hermetic.shape.compile import compose, tables_of
-from hermetic.shape.decode import Collection, Level, Make, maker
+from hermetic.shape.decode import Bundle, Collection, Level, Make, maker
 from hermetic.shape.define import ShapeOf
 from hermetic.shape.dialects import blocks_for
 from hermetic.shape.mismatch import mismatch
@@ -348,7 +348,7 @@ class Plans:
 
 
 def _is_collection(carrier: Carrier) -> bool:
-    return isinstance(getattr(carrier.load, "__self__", None), Collection)
+    return isinstance(getattr(carrier.load, "__self__", None), (Bundle, Collection))
 
 
 def _check_model(definition: ShapeOf[Any, Any], entity: Any, verb: str) -> None:

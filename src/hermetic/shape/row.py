@@ -11,8 +11,8 @@ from sqlalchemy.orm import aliased
 
 from hermetic.shape.aggregates import alone
 from hermetic.shape.codec import Blocks, Carrier
-from hermetic.shape.decode import Choice, Listed, Nested, Record, Slot, origin_of
-from hermetic.shape.node import Aggregate, Children, Hop, Leaf, Node, One, Tree
+from hermetic.shape.decode import Choice, Listed, Nested, Record, Slot, origin_of, origin_over
+from hermetic.shape.node import Aggregate, Children, Hop, Leaf, Node, One, Part, Together, Tree
 from hermetic.shape.variants import alias_of, itself, number_of, steps, variant_of
 from hermetic.shape.ways import bare, key_of
 
@@ -35,9 +35,17 @@ class Row(ABC):
         """Return the field of all rows below or above `entity`; `node` is the shape in which the field stands."""
         raise AssertionError(f"a shape with a tree is read level by level, and {part.where_path} is one")
 
+    def units(self, node: Node) -> Sequence[Part | Together]:
+        """Return the parts of a node, or some of them as one column together."""
+        return node.parts
+
+    def together(self, unit: Together, entity: Any) -> list[Slot]:
+        """Return the fields of the parts that one column holds."""
+        raise AssertionError(f"each part of {unit.name} has a column of its own")
+
     def aggregate(self, part: Aggregate, entity: Any) -> Slot:
         """Return the field of a value over the children of `entity`."""
-        return Slot(self.add(alone(part, entity, self.blocks)), part.is_optional)
+        return Slot(self.add(alone(part, entity, self.blocks)), part.is_optional, origin_over(part))
 
     def root(self, node: Node, entity: Any) -> Record | Choice:
         """Return the layout of `node` over the rows that a statement chooses from `entity`."""
@@ -56,8 +64,11 @@ class Row(ABC):
 
     def _record(self, node: Node, entity: Any) -> Record:
         fields: list[tuple[str, Slot | Nested | Listed]] = []
-        for part in node.parts:
+        for part in self.units(node):
             match part:
+                case Together():
+                    names = [each.name for each in part.parts]
+                    fields += zip(names, self.together(part, entity), strict=True)
                 case Leaf():
                     column = getattr(self.join(entity, part.hops), part.attribute)
                     index = self.add(self.blocks.native(column, part.type, part.annotation))

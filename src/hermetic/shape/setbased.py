@@ -24,9 +24,21 @@ from sqlalchemy.orm import Mapper, aliased
 
 from hermetic.shape.aggregates import argument, computed, encoded, native
 from hermetic.shape.codec import Blocks, Carrier
-from hermetic.shape.decode import Collection, Slot
+from hermetic.shape.decode import Collection, Slot, origin_over
 from hermetic.shape.indexes import missing_index
-from hermetic.shape.node import Aggregate, Children, Hop, Leaf, Node, One, Part, Tree, are_over_same_rows
+from hermetic.shape.node import (
+    Aggregate,
+    Children,
+    Hop,
+    Leaf,
+    Node,
+    One,
+    Part,
+    Together,
+    Tree,
+    are_over_same_rows,
+    layout,
+)
 from hermetic.shape.row import Row
 from hermetic.shape.statement import order_of
 from hermetic.shape.variants import alias_of, array_of, steps
@@ -65,7 +77,7 @@ class SetBasedRow(Row):
 
     def aggregate(self, part: Aggregate, entity: Any) -> Slot:
         """Return the column that holds the value."""
-        return Slot(self._later(part, entity), part.is_optional)
+        return Slot(self._later(part, entity), part.is_optional, origin_over(part))
 
     def _later(self, part: Children | Aggregate, entity: Any) -> int:
         parent = _anchor(Way(entity, part.relationship, aliased(_target(part)))).parent
@@ -231,7 +243,12 @@ class _Items:
         return self._blocks.array([number, *([] if node is None else self._values(node, entity))])
 
     def _values(self, node: Node, entity: Any) -> Columns:
-        return [self._item(part, node, entity) for part in node.parts]
+        return [self._unit(unit, node, entity) for unit in layout(node)]
+
+    def _unit(self, unit: Part | Together, node: Node, entity: Any) -> ColumnElement[Any]:
+        if isinstance(unit, Together):
+            return self._blocks.array([self._item(part, node, entity) for part in unit.parts])
+        return self._item(unit, node, entity)
 
     def _item(self, part: Part, node: Node, entity: Any) -> ColumnElement[Any]:
         match part:

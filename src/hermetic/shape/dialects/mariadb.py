@@ -157,13 +157,16 @@ class MariaDB:
         return func.json_array(*items)
 
     def children(self, rows: Rows) -> ColumnElement[Any]:
-        """Return the JSON array of a collection; empty, never NULL."""
+        """Return the JSON array of a collection, or the array of it and of the values beside it."""
         child = rows.alias()
         listed: ColumnElement[Any] = func.json_arrayagg(rows.item(child)).aggregate_order_by(*rows.order_by(child))
         if rows.limit is not None:
             listed = Limited(listed, literal(rows.limit, Integer()))
         # json_array() and not '[]', which would become a text inside the document
-        return rows.select(child, func.coalesce(listed, func.json_array())).scalar_subquery()
+        whole: ColumnElement[Any] = func.coalesce(listed, func.json_array())
+        if rows.values is not None:
+            whole = self.array([whole, *rows.values.encoded(rows.values.arguments(child))])
+        return rows.select(child, whole).scalar_subquery()
 
     def grouped(
         self,

@@ -52,7 +52,7 @@ from sqlalchemy.types import (
 from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
 from hermetic.shape.annotation import parse
-from hermetic.shape.codec import BYTES, KEYS, Carrier, Load, Rows, travelling
+from hermetic.shape.codec import BYTES, KEYS, Carrier, Load, Rows, Values, travelling
 from hermetic.shape.ways import bare, ordered_as
 from hermetic.shape.wire import MULTIRANGES, NETWORK, RANGES, HasCodec, enum_values, loaded, time_of, wire_of
 
@@ -177,11 +177,14 @@ class PostgreSQL:
         return cast(json, Text)
 
     def children(self, rows: Rows) -> ColumnElement[Any]:
-        """Return the JSON array of a collection; empty, never NULL."""
+        """Return the JSON array of a collection, or the array of it and of the values beside it."""
         child = rows.alias()
         if rows.limit is None:
             listed = func.json_agg(rows.item(child)).aggregate_order_by(*rows.order_by(child))
-            return rows.select(child, func.coalesce(listed, _EMPTY)).scalar_subquery()
+            whole = self._beside(func.coalesce(listed, _EMPTY), rows.values, child)
+            return rows.select(child, whole).scalar_subquery()
+        if rows.values is not None:
+            return self._first_beside(rows, rows.values)
         order_by = rows.order_by(child)
         sorts = [bare(each).label(f"hermetic_o{number}") for number, each in enumerate(order_by)]
         chosen = rows.select(child, *inspect(child).selectable.columns, *sorts)
@@ -190,6 +193,21 @@ class PostgreSQL:
         order = [ordered_as(each, picked.c[f"hermetic_o{number}"]) for number, each in enumerate(order_by)]
         listed = func.json_agg(rows.item(child)).aggregate_order_by(*order)
         return select(func.coalesce(listed, _EMPTY)).select_from(child).scalar_subquery()
+
+    def _beside(self, listed: ColumnElement[Any], values: Values | None, child: Any) -> ColumnElement[Any]:
+        return listed if values is None else self.array([listed, *values.encoded(values.arguments(child))])
+
+    def _first_beside(self, rows: Rows, values: Values) -> ColumnElement[Any]:
+        """Return the array of the first rows and of the values over all of them, which are numbered for it."""
+        child = rows.alias()
+        arguments = [each.label(f"hermetic_a{number}") for number, each in enumerate(values.arguments(child))]
+        place = func.row_number().over(order_by=rows.order_by(child)).label("hermetic_n")
+        placed = rows.select(child, *inspect(child).selectable.columns, *arguments, place).subquery()
+        child = rows.alias(placed)
+        listed = func.json_agg(rows.item(child)).aggregate_order_by(placed.c.hermetic_n)
+        first = func.coalesce(listed.filter(placed.c.hermetic_n <= rows.limit), _EMPTY)
+        encoded = values.encoded([placed.c[each.name] for each in arguments])
+        return select(self.array([first, *encoded])).select_from(child).scalar_subquery()
 
     def grouped(
         self,

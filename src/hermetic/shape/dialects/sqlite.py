@@ -46,7 +46,7 @@ from sqlalchemy.types import (
 
 from hermetic.errors import NoExactForm
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json
-from hermetic.shape.codec import BYTES, KEYS, Carrier, Rows, travelling
+from hermetic.shape.codec import BYTES, KEYS, Carrier, Rows, Values, travelling
 from hermetic.shape.ways import selecting
 from hermetic.shape.wire import HasCodec, enum_values, is_float, loaded, unwrap, wire_of
 
@@ -176,13 +176,26 @@ class SQLite:
         return func.json(head.op("||")(literal_column("','")).op("||")(tail))
 
     def children(self, rows: Rows) -> ColumnElement[Any]:
-        """Return the JSON array of a collection; empty, never NULL."""
+        """Return the JSON array of a collection, or the array of it and of the values beside it."""
+        if rows.values is not None:
+            return self._beside(rows, rows.values)
         child = rows.alias()
         chosen = (
             rows.select(child, rows.item(child).label("j")).order_by(*rows.order_by(child)).limit(rows.limit).subquery()
         )
         # json() again: a derived table loses the mark that its text is JSON
         return select(func.json_group_array(func.json(chosen.c.j))).scalar_subquery()
+
+    def _beside(self, rows: Rows, values: Values) -> ColumnElement[Any]:
+        child, order_by = (alias := rows.alias()), rows.order_by(alias)
+        arguments = [each.label(f"a{number}") for number, each in enumerate(values.arguments(child))]
+        place = [] if rows.limit is None else [func.row_number().over(order_by=order_by).label("n")]
+        each = rows.select(child, rows.item(child).label("j"), *arguments, *place).order_by(*order_by).subquery()
+        listed: Any = func.json_group_array(func.json(each.c.j))
+        if rows.limit is not None:
+            listed = listed.filter(each.c.n <= rows.limit)
+        encoded = values.encoded([each.c[argument.name] for argument in arguments])
+        return select(self.array([listed, *encoded])).scalar_subquery()
 
     def grouped(
         self,
