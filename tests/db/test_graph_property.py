@@ -112,6 +112,7 @@ def test_random_shape_is_the_graph_of_plain_sqlalchemy_read_by_every_strategy(
     session.expunge_all()
 
 
+@pytest.mark.timeout(300)
 @settings(QUICK, max_examples=12)
 @given(data=st.data())
 @pytest.mark.parametrize("driver", ["aiosqlite", "psycopg_async", "asyncpg", "asyncmy"])
