@@ -12,10 +12,12 @@ from bench.shop import (
     BOUND,
     Customer,
     CustomerCard,
+    EventRow,
     MemberCard,
     Profile,
     ProfileRow,
     customers,
+    events,
     members,
     plain_customers,
     plain_profiles,
@@ -127,5 +129,7 @@ def routes(app: FastAPI, db: AsyncDatabase) -> None:
         return Response(await reads.json(MemberCard, members(limit)), media_type="application/json")
 
 
-STREAMS: dict[str, Callable[[AsyncDatabase, int], AsyncIterator[Any]]] = {}
+STREAMS: dict[str, Callable[[AsyncDatabase, int], AsyncIterator[Any]]] = {
+    "hermetic stream": lambda db, rows: db.stream(EventRow, events(rows)),
+}
 """How each way yields rows of `EventRow`, one after the other."""

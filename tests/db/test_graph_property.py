@@ -81,7 +81,7 @@ def draw_case(data: Any, dialect: str) -> tuple[Any, Callable[[], Any]]:
     return data.draw(shapes(model, 4, nulls)), data.draw(statements(model, nulls))
 
 
-@settings(QUICK, max_examples=100)
+@settings(QUICK, max_examples=50)
 @given(data=st.data())
 def test_random_shape_is_the_graph_of_plain_sqlalchemy_read_by_every_strategy(
     stock: tuple[Database, Session], data: Any
