@@ -12,15 +12,17 @@ relationship, and a list over the same one, read its rows in one scan.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import QueryableAttribute
 
-from hermetic.shape import Over, count
+from hermetic.shape import Latest, Over, count
 
 Measure = ColumnElement[Any] | QueryableAttribute[Any]
 Criterion = ColumnElement[bool]
+Ordering = ColumnElement[Any] | QueryableAttribute[Any]
 
 
 def sum(relationship: QueryableAttribute[Any], measure: Measure, /, *, where: Criterion | None = None) -> Over:
@@ -88,4 +90,26 @@ def exists(relationship: QueryableAttribute[Any], /, *, where: Criterion | None 
     return Over("exists", relationship, where=where)
 
 
-__all__ = ["avg", "count", "exists", "max", "min", "sum"]
+def latest(
+    relationship: QueryableAttribute[Any],
+    /,
+    *steps: QueryableAttribute[Any],
+    order_by: Ordering | Sequence[Ordering],
+    where: Criterion | None = None,
+) -> Latest:
+    """Return the marker of a field that holds the first row of the children in an order; None where there is none.
+
+    `latest(Customer.orders, Order.total, order_by=Order.placed.desc())` is a value of that row. Without `steps` the
+    field is a nested shape: `Annotated[OrderLine | None, latest(Customer.orders, order_by=Order.placed.desc())]`.
+
+    Args:
+        relationship: the mapped attribute, e.g. `Customer.orders`.
+        steps: 0 to n mapped attributes, a way from the child over to-one relationships, as for `path()`.
+        order_by: which row is the first; the primary key is always added, so that ties have one.
+        where: looks only at the children that match; written with the columns of the child class.
+    """
+    orderings = tuple(order_by) if isinstance(order_by, Sequence) else (order_by,)
+    return Latest(relationship, steps, where, orderings)
+
+
+__all__ = ["avg", "count", "exists", "latest", "max", "min", "sum"]

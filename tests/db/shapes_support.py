@@ -409,7 +409,7 @@ def _draw_field(draw: st.DrawFn, model: type[Any], depth: int, add: Any, shape: 
     if TO_ONE[model]:
         kinds += ["path", "path"] + (["one", "one"] if depth else [])
     if TO_MANY[model]:
-        kinds += ["aggregates", "aggregates"] + (["children", "children", "many", "many"] if depth else [])
+        kinds += ["aggregates", "aggregates", "latest"] + (["children", "children", "many", "many"] if depth else [])
     if model is Author and depth:
         kinds += ["mentor", "mentees"]
     match draw(st.sampled_from(kinds)):
@@ -452,6 +452,33 @@ def _draw_field(draw: st.DrawFn, model: type[Any], depth: int, add: Any, shape: 
                 Annotated[list[drawn.shape], marker],
                 lambda e: [drawn.walk(c) for c in arranged(getattr(e, key), where, order_by, limit, nulls)],
             )
+        case "latest":
+            key = draw(st.sampled_from(sorted(TO_MANY[model])))
+            target = TO_MANY[model][key]
+            where = draw(st.none() | conditions(target))
+            order_by = draw(st.lists(orders(target, nulls), min_size=1, max_size=2))
+            steps, last, _ = _draw_hops(draw, target) if draw(st.booleans()) else ([], target, True)
+            inner: Any
+            if depth and draw(st.booleans()):
+                drawn = draw(shapes(last, depth - 1, nulls))
+                kind, inner, column = drawn.shape, drawn.walk, []
+            else:
+                column = [draw(st.sampled_from(sorted(COLUMNS[last])))]
+                kind, inner = COLUMNS[last][column[0]], None
+            way = [*_attributes(target, steps), *(getattr(last, each) for each in column)]
+            marker = aggregate.latest(
+                getattr(model, key),
+                *way,
+                where=None if where is None else where.sql(target),
+                order_by=[order.sql(target) for order in order_by],
+            )
+
+            def first(e: Any) -> Any:
+                found = arranged(getattr(e, key), where, order_by, 1, nulls)
+                value = _follow(found[0], [*steps, *column]) if found else None
+                return value if inner is None or value is None else inner(value)
+
+            add(f"latest_{key}", Annotated[optional(kind), marker], first)
         case "aggregates":
             _draw_aggregates(draw, model, add)
         case "mentor":

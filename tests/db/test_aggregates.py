@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import REAL
 
-from hermetic import Base, Database, ExactDecimal, Shape, aggregate, count, many
+from hermetic import Base, Database, ExactDecimal, Shape, aggregate, count, many, path
 
 UTC = datetime.UTC
 
@@ -319,6 +319,42 @@ def test_decimal_context_of_the_caller_does_not_round_an_average(ledger: Databas
     with decimal.localcontext(decimal.Context(prec=3)):
         found = read(ledger, Mean, select(Payer).where(Payer.id == 1))
     assert found == [{"mean": Decimal("0.3333333333333333333333333333")}]
+
+
+class PurchaseCard(Shape[Purchase]):
+    id: int
+    labels: list[LabelLine]
+    owner: Annotated[int, path(Purchase.customer, Payer.id)]
+
+
+class Last(Shape[Payer]):
+    total: Annotated[Decimal | None, aggregate.latest(Payer.purchases, Purchase.total, order_by=Purchase.pieces.desc())]
+    region: Annotated[
+        int | None, aggregate.latest(Payer.purchases, Purchase.customer, Payer.region_id, order_by=Purchase.id)
+    ]
+    first: Annotated[PurchaseCard | None, aggregate.latest(Payer.purchases, order_by=Purchase.at)]
+    small: Annotated[
+        PurchaseLine | None,
+        aggregate.latest(Payer.purchases, order_by=Purchase.id.desc(), where=Purchase.pieces < 3),
+    ]
+    number: Annotated[int, count(Payer.purchases)]
+
+
+class RegionLast(Shape[Region]):
+    customers: list[Last]
+    newest: Annotated[Last | None, aggregate.latest(Region.customers, order_by=Payer.id.desc())]
+
+
+def test_latest_is_the_first_row_in_its_order_or_a_value_of_it(ledger: Database) -> None:
+    found = read(ledger, Last, select(Payer).order_by(Payer.id))
+    first = {"id": 1, "labels": [{"id": 1}, {"id": 2}, {"id": 3}], "owner": 1}
+    assert found == [
+        {"total": Decimal("0.75"), "region": 1, "first": first, "small": {"id": 2}, "number": 3},
+        {"total": None, "region": 1, "first": {"id": 4, "labels": [], "owner": 2}, "small": None, "number": 1},
+        {"total": None, "region": None, "first": None, "small": None, "number": 0},
+    ]
+    regions = read(ledger, RegionLast, select(Region).order_by(Region.id))
+    assert regions == [{"customers": found, "newest": found[2]}, {"customers": [], "newest": None}]
 
 
 # how often a statement reads a table, as the database itself plans it

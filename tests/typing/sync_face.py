@@ -111,6 +111,7 @@ class UserNumbers(Shape[User]):
     has: Annotated[bool, aggregate.exists(User.addresses, where=Address.id > 3)]
     ids: Annotated[int, aggregate.sum(User.addresses, Address.id * 2)]
     last: Annotated[str | None, aggregate.max(User.addresses, Address.email_address)]
+    newest: Annotated[str | None, aggregate.latest(User.addresses, Address.email_address, order_by=Address.id.desc())]
 
 
 def use_numbers(db: Database) -> None:
@@ -121,3 +122,4 @@ def use_numbers(db: Database) -> None:
     aggregate.sum(User.addresses)  # E: what is added up is missing
     aggregate.max(User.addresses, "email_address")  # E: no column
     aggregate.exists(User.addresses, Address.id)  # E: it measures nothing
+    aggregate.latest(User.addresses, Address.id)  # E: the order is missing

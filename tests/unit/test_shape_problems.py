@@ -109,6 +109,66 @@ CASES = {
     "minimum without order": ("Team", "x: Annotated[object, aggregate.min(Team.players, Player.notes)]", ""),
     "exists is bool": ("Team", "x: Annotated[bool | None, aggregate.exists(Team.players)]", ""),
     "exists of another class": ("Team", "x: Annotated[bool, aggregate.exists(Player.pupils)]", ""),
+    "latest may be None": (
+        "Team",
+        "x: Annotated[str, aggregate.latest(Team.players, Player.name, order_by=Player.rating)]",
+        "",
+    ),
+    "latest of a shape may be None": (
+        "Team",
+        "x: Annotated[PlayerName, aggregate.latest(Team.players, order_by=Player.rating)]",
+        "",
+    ),
+    "latest of the wrong type": (
+        "Team",
+        "x: Annotated[int | None, aggregate.latest(Team.players, Player.name, order_by=Player.rating)]",
+        "",
+    ),
+    "latest is no list": (
+        "Team",
+        "x: Annotated[list[PlayerName] | None, aggregate.latest(Team.players, order_by=Player.rating)]",
+        "",
+    ),
+    "latest without order": (
+        "Team",
+        "x: Annotated[str | None, aggregate.latest(Team.players, Player.name, order_by=())]",
+        "",
+    ),
+    "latest of another class": (
+        "Team",
+        "x: Annotated[str | None, aggregate.latest(Player.pupils, Player.name, order_by=Player.rating)]",
+        "",
+    ),
+    "latest over a column": (
+        "Team",
+        "x: Annotated[str | None, aggregate.latest(Team.name, Player.name, order_by=Player.rating)]",
+        "",
+    ),
+    "latest with a step of another class": (
+        "Team",
+        "x: Annotated[str | None, aggregate.latest(Team.players, Team.name, order_by=Player.rating)]",
+        "",
+    ),
+    "latest over a list": (
+        "Team",
+        "x: Annotated[str | None, aggregate.latest(Team.players, Player.titles, order_by=Player.rating)]",
+        "",
+    ),
+    "latest through a column": (
+        "Team",
+        "x: Annotated[str | None, aggregate.latest(Team.players, Player.name, Player.team, order_by=Player.rating)]",
+        "",
+    ),
+    "latest in the order of another table": (
+        "Team",
+        "x: Annotated[str | None, aggregate.latest(Team.players, Player.name, order_by=Badge.color)]",
+        "",
+    ),
+    "latest without end": (
+        "Player",
+        "x: Annotated['Wrong | None', aggregate.latest(Player.pupils, order_by=Player.rating)]",
+        "",
+    ),
     "empty path": ("Team", "name: Annotated[str, path()]", ""),
     "text in a path": ("Team", "label: Annotated[str, path('name')]", ""),
     "path of another class": ("Player", "town: Annotated[str | None, path(Team.town)]", ""),

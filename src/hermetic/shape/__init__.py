@@ -4,7 +4,7 @@ from hermetic.shape.bounds import Bounds
 from hermetic.shape.compile import tables_of
 from hermetic.shape.define import Shape, ShapeOf, ShapeType, shape_of
 from hermetic.shape.dialects.sqlite import register_functions
-from hermetic.shape.fields import Over, Path, count, many, path, recursive
+from hermetic.shape.fields import Latest, Over, Path, count, many, path, recursive
 from hermetic.shape.ordered import Ordered, ordered
 from hermetic.shape.plan import TABLES, Fetch, Parameters, Plan, Plans, Rows, Step, Values
 from hermetic.shape.prepared import BoundRead, Prepared, prepared
@@ -18,6 +18,7 @@ __all__ = [
     "Bounds",
     "Codec",
     "Fetch",
+    "Latest",
     "Ordered",
     "Over",
     "Parameters",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ForwardRef, NewType, NotRequired, Required, U
 import msgspec
 from sqlalchemy.orm import Mapped
 
-from hermetic.shape.fields import Many, Marker, Over, Path, Recursive
+from hermetic.shape.fields import Marker
 
 _UNIONS = (Union, types.UnionType)
 
@@ -72,7 +72,7 @@ def parse(annotation: Any) -> Annotation:
     while True:
         if get_origin(kind) is Annotated:
             kind, *extras = get_args(kind)
-            marker = next((extra for extra in extras if isinstance(extra, (Path, Many, Over, Recursive))), marker)
+            marker = next((extra for extra in extras if isinstance(extra, Marker)), marker)
         elif get_origin(kind) in (Required, NotRequired):
             may_lack = get_origin(kind) is NotRequired
             annotation = kind = get_args(kind)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, is_typeddict
 
 import msgspec
@@ -24,7 +24,7 @@ from hermetic.errors import Problem
 from hermetic.shape.annotation import Annotation, members_of, parse, type_name
 from hermetic.shape.codec import has_exact_form
 from hermetic.shape.criteria import tables_named
-from hermetic.shape.fields import Many, Marker, Over, Path, Recursive
+from hermetic.shape.fields import Latest, Many, Marker, Over, Path, Pick, Recursive
 from hermetic.shape.lines import (
     ColumnFacts,
     at_the_root,
@@ -42,7 +42,7 @@ from hermetic.shape.lines import (
     way_in,
 )
 from hermetic.shape.measure import NAMES, Measured, fits, measured, plain, proposal, refusal, text_of
-from hermetic.shape.node import Aggregate, Children, Hop, Leaf, Node, One, Part, Tree, Variant
+from hermetic.shape.node import Aggregate, Children, Hop, Leaf, Node, One, Part, Single, Tree, Variant
 from hermetic.shape.recursion import tree_problem
 from hermetic.shape.target import target_of
 from hermetic.shape.to_one import is_single, may_be_absent, remote_columns
@@ -66,6 +66,7 @@ class _Place:
     stack: tuple[tuple[type, str], ...]
     in_collection: bool
     is_anchored: bool
+    may_lack: bool = False  # the row itself may not be there
 
 
 class Checker:
@@ -124,6 +125,8 @@ class Checker:
         match annotation.marker:
             case Over() as marker:
                 return self._aggregate(place, where, name, annotation, marker)
+            case Latest() as marker:
+                return self._latest(place, where, name, annotation, marker)
             case Recursive() as marker:
                 if not self._belongs(place.mapper, marker.relationship, where, name, marker):
                     return None
@@ -231,7 +234,7 @@ class Checker:
         hops: list[RelationshipProperty[Any]] = []
         for number, step in enumerate(marker.steps, 1):
             before = marker.steps[: number - 1]
-            if not self._belongs(mapper, step, where, name, marker, before):
+            if not self._belongs(mapper, step, where, name, annotation.marker or marker, before):
                 return None
             declared = mapper.attrs.get(step.key)
             if isinstance(declared, RelationshipProperty):
@@ -242,10 +245,11 @@ class Checker:
                 mapper = declared.mapper
             elif isinstance(declared, ColumnProperty) and number == len(marker.steps):
                 ways = self._hops(where, tuple(hops))
-                is_optional = any(may_be_absent(hop) for hop in hops)
+                is_optional = place.may_lack or any(may_be_absent(hop) for hop in hops)
                 return self._leaf(place, where, name, annotation, ways, declared, is_behind_optional=is_optional)
             elif isinstance(declared, ColumnProperty):
                 fix = field_line(mapper, declared.key, name, before)
+                fix = f"{step}  # as the last step" if isinstance(annotation.marker, Latest) else fix
                 self._add(where, f"{step} is a column; only the last step of a path may be one", fix)
                 return None
             else:
@@ -262,14 +266,16 @@ class Checker:
             fix = line(name, f"list[{shape.__name__}]", Many(step))
         else:
             fix = child_line(name, target, "list[{}]", Many(step))
-        if before:  # a list behind a hop stands in the shape of that hop
-            hop = before[-1].property
+        is_latest = isinstance(annotation.marker, Latest)
+        if before or is_latest:  # a list behind a hop stands in the shape of that hop
+            owner: Mapper[Any] = step.parent
             inner = line(step.key, f"list[{shape_name(target)}]")
-            parent = shape_name(hop.mapper)
+            parent = shape_name(owner)
+            read = f"{parent} | None  # the type of {name}, whose steps end before {step}"
             fix = (
                 f"{child_line(name, target, '{}', None).partition(chr(10))[0]}\n"
-                f"class {parent}(Shape[{hop.mapper.class_.__name__}]): {inner}\n"
-                f"{line(name, parent, Path(before))}"
+                f"class {parent}(Shape[{owner.class_.__name__}]): {inner}\n"
+                f"{read if is_latest else line(name, parent, Path(before))}"
             )
         self._add(where, f"{step} is to-many; a path goes over to-one relationships", fix)
 
@@ -327,7 +333,7 @@ class Checker:
         marker: Path,
     ) -> One | None:
         target = ways[-1].mapper
-        is_optional = any(may_be_absent(way) for way in ways)
+        is_optional = place.may_lack or any(may_be_absent(way) for way in ways)
         ending = " | None" if is_optional else ""
         if annotation.item is not None:
             fix = line(name, f"{type_name(annotation.item)}{ending}", annotation.marker)
@@ -405,12 +411,8 @@ class Checker:
     def _aggregate(
         self, place: _Place, where: str, name: str, annotation: Annotation, marker: Over
     ) -> Aggregate | None:
-        if not self._belongs(place.mapper, marker.relationship, where, name, marker):
-            return None
-        declared = place.mapper.attrs.get(marker.relationship.key)
-        if not isinstance(declared, RelationshipProperty) or not declared.uselist:
-            fix = way_in(place.mapper, "", None, name, marker, ())
-            self._add(where, f"{marker.relationship} is not a to-many relationship", fix)
+        declared = self._to_many(place, where, name, marker)
+        if declared is None:
             return None
         of = self._measured(where, name, declared.mapper, marker)
         if of is None:
@@ -431,6 +433,61 @@ class Checker:
             annotation.is_optional,
             where,
         )
+
+    def _to_many(self, place: _Place, where: str, name: str, marker: Over | Latest) -> RelationshipProperty[Any] | None:
+        if not self._belongs(place.mapper, marker.relationship, where, name, marker):
+            return None
+        declared = place.mapper.attrs.get(marker.relationship.key)
+        if isinstance(declared, RelationshipProperty) and declared.uselist:
+            return declared
+        fix = way_in(place.mapper, "", marker.relationship, name, marker, ())
+        self._add(where, f"{marker.relationship} is not a to-many relationship", fix)
+        return None
+
+    def _latest(self, place: _Place, where: str, name: str, annotation: Annotation, marker: Latest) -> Children | None:
+        declared = self._to_many(place, where, name, marker)
+        if declared is None:
+            return None
+        target = declared.mapper
+        if not marker.order_by:
+            fix = f"order_by={target.class_.__name__}.{key_of(target)}.desc()  # the last one by its key"
+            self._add(where, "latest() has no order", fix)
+            return None
+        self._written_with_child(where, declared, "where", () if marker.where is None else (marker.where,))
+        self._written_with_child(where, declared, "order_by", marker.order_by)
+        node = self._first(place, where, name, annotation, marker, declared)
+        if node is None:
+            return None
+        if not annotation.is_optional:
+            fix = line(name, f"{annotation.text} | None", marker)
+            self._add(where, f"{marker.relationship} may have no row, so `{annotation.text}` would lie", fix)
+        pick: Pick = "value" if marker.steps else "first"
+        return Children(name, declared.key, node, marker.where, marker.order_by, 1, pick)
+
+    def _first(
+        self,
+        place: _Place,
+        where: str,
+        name: str,
+        annotation: Annotation,
+        marker: Latest,
+        declared: RelationshipProperty[Any],
+    ) -> Node | None:
+        """Return the node of the first row: of its shape, or of the one value that is read of it."""
+        target, stack = declared.mapper, (*place.stack, (place.shape, name))
+        way = Way(aliased(place.mapper), declared.key, aliased(target))
+        is_anchored = place.is_anchored and way.anchor() is not None
+        if marker.steps:
+            inner = _Place(where, target, place.shape, stack, True, is_anchored, may_lack=annotation.is_optional)
+            part = self._behind(inner, where, name, annotation, Path(marker.steps))
+            return None if part is None else Node(Single, target, (replace(part, name="value"),))
+        if not self._reads(where, name, place.shape, annotation.type, target, "{} | None", marker):
+            return None
+        if any(each in {place.shape, *(outer for outer, _ in place.stack)} for each in members_of(annotation.type)):
+            what = f"{type_name(annotation.type)} contains itself without end"
+            self._add(where, what, child_line(name, target, "{} | None", marker))
+            return None
+        return self.any_node(annotation.type, target, where, stack, in_collection=True, is_anchored=is_anchored)
 
     def _measured(self, where: str, name: str, target: Mapper[Any], marker: Over) -> Measured | None:
         if marker.measure is None:

@@ -24,7 +24,7 @@ class CorrelatedRow(Row):
 
     def children(self, part: Children, entity: Any) -> Slot:
         """Return the column that holds the collection as JSON text."""
-        return Slot(self.add(Carrier(self.blocks.text(self._listed(part, entity)), Collection(part.node).load)))
+        return Slot(self.add(Carrier(self.blocks.text(self._listed(part, entity)), Collection(part).load)))
 
     def units(self, node: Node) -> Sequence[Part | Together]:
         """Return the parts, those over the same rows together."""

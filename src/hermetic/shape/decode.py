@@ -17,6 +17,7 @@ from hermetic.errors import ValueMismatch
 from hermetic.shape.aggregates import wire as wire_over
 from hermetic.shape.annotation import list_of
 from hermetic.shape.codec import Carrier
+from hermetic.shape.fields import Pick
 from hermetic.shape.node import Aggregate, Children, Leaf, Node, One, Part, Together, Tree, layout
 from hermetic.shape.target import target_of
 from hermetic.shape.tree import Linked
@@ -65,6 +66,7 @@ class Listed:
     """
 
     place: int | None
+    pick: Pick = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +164,16 @@ def wire_for(part: Leaf | Aggregate) -> Wire:
 
 
 class Collection:
-    """Decodes the JSON text of one collection column into a list of shapes."""
+    """Decodes the JSON text of one collection column into the value of its field: a list of shapes, or the first."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self._decode = msgspec.json.Decoder(list_of(wire_type(node))).decode
-        self._make = _converter(node) if _is_plain(node) else _maker_of_wires(node)
+    def __init__(self, part: Children) -> None:
+        self.node = part.node
+        self._decode = msgspec.json.Decoder(list_of(wire_type(part.node))).decode
+        is_plain = part.pick == "all" and _is_plain(part.node)
+        self._make = _converter(part.node) if is_plain else _maker_of_wires(part)
 
     def load(self, text: str) -> Any:
-        """Return the shapes in `text`."""
+        """Return the value in `text`."""
         return self._make(self._decode(text))
 
 
@@ -189,14 +192,15 @@ class Bundle:
 
 def _is_plain(node: Node) -> bool:
     """Return whether values need no conversion, and every shape is one struct of msgspec."""
-    nodes = [part.node for part in node.parts if isinstance(part, (One, Children))]
+    inner = [part for part in node.parts if isinstance(part, (One, Children))]
     values = [part for part in node.parts if isinstance(part, (Leaf, Aggregate))]
     return (
         not node.variants
         and issubclass(node.shape, msgspec.Struct)
         and all(wire_for(value).load is None for value in values)
         and len(layout(node)) == len(node.parts)
-        and all(_is_plain(each) for each in nodes)
+        and all(not isinstance(each, Children) or each.pick == "all" for each in inner)
+        and all(_is_plain(each.node) for each in inner)
     )
 
 
@@ -206,12 +210,10 @@ def _converter(node: Node) -> Callable[[Any], list[Any]]:
     return lambda wires: msgspec.convert(wires, target, from_attributes=True) if wires else []
 
 
-def _maker_of_wires(node: Node) -> Callable[[Any], list[Any]]:
+def _maker_of_wires(part: Children) -> Callable[[Any], Any]:
     """Return the function that makes shapes of decoded structs; generated, as `maker` is."""
     source = _Source()
-    make: Callable[[Any], list[Any]] = eval(
-        f"lambda wires: [{source.shape(node, 'wire', 0)} for wire in wires]", source.scope
-    )
+    make: Callable[[Any], Any] = eval(f"lambda wires: {source.value(part, 'wires', 0)}", source.scope)
     return make
 
 
@@ -255,10 +257,19 @@ class _Source:
                 made = self.shape(part.node, found, depth)
                 return f"{made} if {found} is not None else None" if part.is_optional else made
             case Children():
-                each = f"wire{depth}"
-                return f"[{self.shape(part.node, each, depth + 1)} for {each} in {found}]"
+                return self._picked(part, found, depth)
             case Tree():
                 raise AssertionError("a shape with a tree is read level by level")
+
+    def _picked(self, part: Children, found: str, depth: int) -> str:
+        if part.pick == "all":
+            each = f"wire{depth}"
+            return f"[{self.shape(part.node, each, depth + 1)} for {each} in {found}]"
+        if part.pick == "first":
+            made = self.shape(part.node, f"{found}[0]", depth)
+        else:
+            made = self.value(part.node.parts[0], f"{found}[0].value", depth)
+        return f"({made} if {found} else None)"
 
     def _named(self, prefix: str, thing: Any) -> str:
         name = f"{prefix}{len(self.scope)}"
@@ -300,7 +311,10 @@ def maker(
 
     def value(record: Record, name: str, part: Slot | Nested | Listed) -> str:
         if isinstance(part, Listed):
-            return "own" if part.place is None else f"list{part.place}"
+            found = "own" if part.place is None else f"list{part.place}"
+            if part.pick == "all":
+                return found
+            return f"({found}[0]{'.value' if part.pick == 'value' else ''} if {found} else None)"
         absent = "None" if part.is_optional else f"absent({f'{record.shape.__name__}.{name}'!r})"
         if isinstance(part, Nested):
             return f"{literal(part.record)} if row[{part.presence}] is not None else {absent}"

@@ -12,6 +12,7 @@ from sqlalchemy.orm import QueryableAttribute
 Criterion = ColumnElement[bool]
 Ordering = ColumnElement[Any] | QueryableAttribute[Any]
 Measure = ColumnElement[Any] | QueryableAttribute[Any]
+Pick = Literal["all", "first", "value"]
 Function = Literal["count", "exists", "sum", "min", "max", "avg"]
 
 
@@ -45,6 +46,16 @@ class Over:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Latest:
+    """The first row behind a to-many relationship, in an order: a shape of it, or what `steps` lead to from it."""
+
+    relationship: QueryableAttribute[Any]
+    steps: tuple[QueryableAttribute[Any], ...] = ()
+    where: Criterion | None = None
+    order_by: tuple[Ordering, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Recursive:
     """A relationship of a class to itself, followed to its end."""
 
@@ -54,7 +65,7 @@ class Recursive:
     max_depth: int = 100
 
 
-Marker = Path | Many | Over | Recursive
+Marker = Path | Many | Over | Latest | Recursive
 
 
 def path(*steps: QueryableAttribute[Any], depth: int | None = None) -> Path:

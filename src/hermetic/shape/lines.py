@@ -14,7 +14,7 @@ from sqlalchemy.types import NullType, TypeEngine
 from hermetic.model import column_line
 from hermetic.shape.annotation import Annotation, mapped_type, parse, type_name
 from hermetic.shape.codec import type_of
-from hermetic.shape.fields import Function, Many, Marker, Over, Path, Recursive
+from hermetic.shape.fields import Function, Latest, Many, Marker, Over, Path, Recursive
 from hermetic.shape.to_one import may_be_absent, remote_columns
 
 
@@ -143,6 +143,8 @@ def way_in(
     before: tuple[QueryableAttribute[Any], ...],
 ) -> str:
     """Return the line that reads, from `mapper`, what was most likely meant by `word` or `attribute`."""
+    if isinstance(marker, Latest):
+        return _in_latest(mapper, word, attribute, marker)
     names = columns_and_relationships(mapper) if isinstance(marker, Path) else to_many(mapper)
     if before:  # a list cannot stand behind a hop
         names = [each for each in names if each not in to_many(mapper)]
@@ -158,6 +160,17 @@ def way_in(
         function: Function = "exists" if marker.function == "exists" else "count"
         return line(name, "bool" if function == "exists" else "int", Over(function, getattr(mapper.class_, key)))
     return field_line(mapper, key, name, before)
+
+
+def _in_latest(mapper: Mapper[Any], word: str, attribute: QueryableAttribute[Any] | None, marker: Latest) -> str:
+    """Return what to write in place of the relationship or of a step."""
+    lists = to_many(mapper)
+    is_step = attribute is not marker.relationship
+    names = [each for each in columns_and_relationships(mapper) if each not in lists] if is_step else lists
+    if not names:
+        return f"delete it: {mapper.class_.__name__} has no to-many relationship"
+    key = nearest(word or str(attribute), names) or names[0]
+    return f"{getattr(mapper.class_, key)}  # in place of {attribute if attribute is not None else repr(word)}"
 
 
 def one_row_line(way: RelationshipProperty[Any]) -> str:
@@ -204,6 +217,8 @@ def _call(marker: Marker) -> str:
             words, options = [str(marker.relationship)], {"limit": marker.limit, "depth": marker.depth}
         case Recursive():
             words, options = [str(marker.relationship)], {}
+        case Latest():
+            words, options = [str(step) for step in (marker.relationship, *marker.steps)], {}
         case Over():
             words, options = [str(marker.relationship)], {}
             words += [] if marker.measure is None else [str(marker.measure)]
@@ -220,7 +235,7 @@ def _word(marker: Marker) -> str:
 def _has_expressions(marker: Marker) -> bool:
     """Return whether the marker holds SQL, whose Python source is not known."""
     match marker:
-        case Many() | Recursive():
+        case Many() | Recursive() | Latest():
             return marker.where is not None or bool(marker.order_by)
         case Over():
             is_attribute = marker.measure is None or isinstance(marker.measure, QueryableAttribute)

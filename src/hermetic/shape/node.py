@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
-from hermetic.shape.fields import Function, Measure, Ordering
+from hermetic.shape.fields import Function, Measure, Ordering, Pick
 from hermetic.shape.statement import are_equal
 
 
@@ -46,7 +47,9 @@ class One:
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """A list of nested shapes over one to-many relationship."""
+    """A list of nested shapes over one to-many relationship; `pick` says whether the field holds all of them, the first
+    one, or the `value` in the first one.
+    """
 
     name: str
     relationship: str
@@ -54,6 +57,7 @@ class Children:
     where: ColumnElement[bool] | None
     order_by: tuple[Ordering, ...]
     limit: int | None
+    pick: Pick = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,12 @@ class Tree:
     order_by: tuple[Ordering, ...]
     max_depth: int
     where_path: str
+
+
+class Single(msgspec.Struct, frozen=True, gc=False):
+    """The shape of a row of which one value is read, whose part is named `value`."""
+
+    value: Any
 
 
 Part = Leaf | One | Children | Aggregate | Tree

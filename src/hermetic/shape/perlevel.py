@@ -54,7 +54,7 @@ class KeyedRow(Row):
                 kept=row.kept,
             )
         )
-        return Listed(len(self.below) - 1)
+        return Listed(len(self.below) - 1, part.pick)
 
     def tree(self, part: Tree, node: Node, entity: Any) -> Listed:
         """Return the field that a recursive level fills; in the rows of that level, the level itself does."""

@@ -124,7 +124,7 @@ class SetBasedRow(Row):
         part, entity = pending.part, pending.entity
         if isinstance(part, Children):
             listed = beside.children(part, entity, keys, selecting(keys))
-            return Carrier(self.blocks.text(listed), Collection(part.node).load)
+            return Carrier(self.blocks.text(listed), Collection(part).load)
         siblings = [each.part for each in self._pending if each.entity is entity]
         return native(part, beside.values(part, siblings, entity, keys, selecting(keys)), self.blocks)
 
