@@ -17,6 +17,7 @@ LACKS: dict[str, dict[str, str]] = {
         "large nulls": "NULL is the smallest value in MariaDB's order",
         "partial index": "MariaDB indexes all rows of a table",
         "read committed": "a transaction of MariaDB sees one snapshot by default",
+        "text keys": "MariaDB compares text in the collation of a column, which a list of keys does not know",
         "kept CTEs": "MariaDB 10.11 computes a CTE again for each name of it",
         "deferred keys": "MariaDB checks a foreign key at once",
     },

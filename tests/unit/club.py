@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Column, ForeignKey, Numeric, PickleType, Table
 from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
-from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.ext.hybrid import hybrid_method, hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, composite, mapped_column, relationship, synonym
 
 
@@ -71,6 +71,22 @@ class Player(ClubBase):
     @hybrid_property
     def label(self) -> str:
         return self.name + "!"
+
+    @hybrid_property
+    def shouted(self) -> str:
+        return self.name.upper()
+
+    @hybrid_property
+    def greeting(self) -> str:
+        return f"dear {self.name}"
+
+    @hybrid_property
+    def teacher(self) -> int | None:
+        return self.mentor_id
+
+    @hybrid_method
+    def beats(self, rating: int) -> bool:
+        return self.rating > rating
 
 
 class Badge(ClubBase):

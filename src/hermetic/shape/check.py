@@ -10,27 +10,25 @@ import msgspec
 from sqlalchemy import inspect as inspect_mapped
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import (
-    ColumnProperty,
     CompositeProperty,
     Mapper,
     QueryableAttribute,
     RelationshipProperty,
-    SynonymProperty,
     aliased,
 )
 from sqlalchemy.types import JSON, Float, Numeric, TypeDecorator
 
 from hermetic.errors import Problem
 from hermetic.shape.annotation import Annotation, members_of, parse, type_name
+from hermetic.shape.attributes import ColumnFacts, column_facts, key_behind, what_computes
 from hermetic.shape.codec import has_exact_form
 from hermetic.shape.criteria import tables_named
 from hermetic.shape.fields import Latest, Many, Marker, Over, Path, Pick, Recursive
 from hermetic.shape.lines import (
-    ColumnFacts,
     at_the_root,
     child_line,
-    column_facts,
     columns_and_relationships,
+    computed_line,
     end_line,
     field_line,
     key_of,
@@ -141,10 +139,12 @@ class Checker:
                 return self._same_name(place, where, name, annotation)
 
     def _same_name(self, place: _Place, where: str, name: str, annotation: Annotation) -> Part | None:
-        declared = place.mapper.attrs.get(name)
+        key = key_behind(place.mapper, name)
+        declared = place.mapper.attrs.get(key)
         attribute: Any = getattr(place.mapper.class_, name, None)
-        if isinstance(declared, ColumnProperty):
-            return self._leaf(place, where, name, annotation, (), declared)
+        facts = column_facts(place.mapper, key, annotation.type)
+        if facts is not None:
+            return self._leaf(place, where, name, annotation, (), facts)
         if isinstance(declared, RelationshipProperty):
             if declared.uselist:
                 return self._children(place, where, name, annotation, Many(attribute))
@@ -156,19 +156,15 @@ class Checker:
     def _another_kind(
         self, mapper: Mapper[Any], where: str, name: str, key: str, before: tuple[QueryableAttribute[Any], ...] = ()
     ) -> bool:
-        """Refuse an attribute that is mapped, and is neither a column nor a relationship."""
+        """Refuse an attribute of the class that is no column, no relationship and no hybrid with SQL of its own."""
+        key = key_behind(mapper, key)
         label = f"{mapper.class_.__name__}.{key}"
         declared = mapper.attrs.get(key)
-        if isinstance(declared, SynonymProperty):
-            self._add(where, f"{label} is a synonym", field_line(mapper, declared.name, name, before))
-        elif isinstance(declared, CompositeProperty):
+        if isinstance(declared, CompositeProperty):
             lines = [field_line(mapper, each.key, each.key, before) for each in declared.props]
             self._add(where, f"{label} is a composite; a shape reads its columns", "\n".join(lines))
         elif declared is None and key in mapper.all_orm_descriptors:
-            what = f"{label} is computed by the class; a shape reads columns and relationships"
-            through = getattr(getattr(mapper.class_, key), "target_collection", None)  # of an association proxy
-            fix = field_line(mapper, through, through, before) if through else f"select({label})  # as a value"
-            self._add(where, what, fix)
+            self._add(where, f"{label} {what_computes(mapper, key)}", computed_line(mapper, key, before))
         else:
             return False
         return True
@@ -236,19 +232,20 @@ class Checker:
             before = marker.steps[: number - 1]
             if not self._belongs(mapper, step, where, name, annotation.marker or marker, before):
                 return None
-            declared = mapper.attrs.get(step.key)
+            key = key_behind(mapper, step.key)
+            declared, facts = mapper.attrs.get(key), column_facts(mapper, key, annotation.type)
             if isinstance(declared, RelationshipProperty):
                 if declared.uselist:
                     self._to_many_in_path(where, name, annotation, step, before)
                     return None
                 hops.append(declared)
                 mapper = declared.mapper
-            elif isinstance(declared, ColumnProperty) and number == len(marker.steps):
+            elif facts is not None and number == len(marker.steps):
                 ways = self._hops(where, tuple(hops))
                 is_optional = place.may_lack or any(may_be_absent(hop) for hop in hops)
-                return self._leaf(place, where, name, annotation, ways, declared, is_behind_optional=is_optional)
-            elif isinstance(declared, ColumnProperty):
-                fix = field_line(mapper, declared.key, name, before)
+                return self._leaf(place, where, name, annotation, ways, facts, is_behind_optional=is_optional)
+            elif facts is not None:
+                fix = field_line(mapper, key, name, before)
                 fix = f"{step}  # as the last step" if isinstance(annotation.marker, Latest) else fix
                 self._add(where, f"{step} is a column; only the last step of a path may be one", fix)
                 return None
@@ -295,12 +292,11 @@ class Checker:
         name: str,
         annotation: Annotation,
         hops: tuple[Hop, ...],
-        declared: ColumnProperty[Any],
+        facts: ColumnFacts,
         *,
         is_behind_optional: bool = False,
     ) -> Leaf | None:
         mapper = hops[-1].target if hops else place.mapper
-        facts = column_facts(mapper, declared, annotation.type)
         is_optional = facts.is_nullable or is_behind_optional
         right = line(name, facts.text(is_optional=is_optional), annotation.marker)
         if self._model_of(annotation.type) is not None or self._model_of(annotation.item) is not None:
@@ -319,9 +315,9 @@ class Checker:
                 where,
                 f"{facts.label} has type {facts.kind!r}, which has no exact form in JSON, and a relationship above it "
                 "needs JSON, as its condition is more than equality",
-                at_the_root(mapper, declared, name),
+                at_the_root(mapper, facts.key, name),
             )
-        return Leaf(name, hops, declared.key, facts.kind, annotation.full, is_optional or annotation.is_optional, where)
+        return Leaf(name, hops, facts.key, facts.kind, annotation.full, is_optional or annotation.is_optional, where)
 
     def _one(
         self,
@@ -357,7 +353,7 @@ class Checker:
         return One(name, hops, node, is_optional or annotation.is_optional)
 
     def _children(self, place: _Place, where: str, name: str, annotation: Annotation, marker: Many) -> Children | None:
-        key = marker.relationship.key
+        key = key_behind(place.mapper, marker.relationship.key)
         declared = place.mapper.attrs.get(key)
         if not isinstance(declared, RelationshipProperty) or not declared.uselist:
             if not self._another_kind(place.mapper, where, name, key):
@@ -437,7 +433,7 @@ class Checker:
     def _to_many(self, place: _Place, where: str, name: str, marker: Over | Latest) -> RelationshipProperty[Any] | None:
         if not self._belongs(place.mapper, marker.relationship, where, name, marker):
             return None
-        declared = place.mapper.attrs.get(marker.relationship.key)
+        declared = place.mapper.attrs.get(key_behind(place.mapper, marker.relationship.key))
         if isinstance(declared, RelationshipProperty) and declared.uselist:
             return declared
         fix = way_in(place.mapper, "", marker.relationship, name, marker, ())

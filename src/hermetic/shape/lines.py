@@ -4,52 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Column
 from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute, RelationshipProperty
-from sqlalchemy.types import NullType, TypeEngine
 
 from hermetic.model import column_line
-from hermetic.shape.annotation import Annotation, mapped_type, parse, type_name
-from hermetic.shape.codec import type_of
+from hermetic.shape.annotation import type_name
+from hermetic.shape.attributes import column_facts, hybrid_of, proxy_of
 from hermetic.shape.fields import Function, Latest, Many, Marker, Over, Path, Recursive
 from hermetic.shape.to_one import may_be_absent, remote_columns
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnFacts:
-    """What model and table say of one mapped column."""
-
-    label: str
-    kind: TypeEngine[Any]
-    mapped: Annotation | None
-    is_nullable: bool
-
-    @property
-    def python_type(self) -> Any:
-        """Return the type of its values without None, or None where nothing says it."""
-        return self.mapped.type if self.mapped is not None else _python_type(self.kind)
-
-    def text(self, *, is_optional: bool) -> str:
-        """Return the annotation of a field that reads it."""
-        expected = self.python_type
-        name = "Any" if expected is None else type_name(expected)
-        return f"{name} | None" if is_optional else name
-
-
-def column_facts(mapper: Mapper[Any], declared: ColumnProperty[Any], otherwise: Any = None) -> ColumnFacts:
-    """Return what is known of a column; `otherwise` is the Python type where neither model nor table says one."""
-    column = declared.columns[0]
-    kind: TypeEngine[Any] = column.type
-    said = mapped_type(mapper.class_, declared.key)
-    mapped = parse(said) if said is not None else None
-    if isinstance(kind, NullType):  # of an expression in a class body, written before its columns had types
-        kind = type_of(mapped.type if mapped is not None else otherwise)
-    nullable = column.nullable if isinstance(column, Column) else (mapped is None or mapped.is_optional)
-    is_nullable = nullable or (mapped is not None and mapped.is_optional)
-    return ColumnFacts(f"{mapper.class_.__name__}.{declared.key}", kind, mapped, is_nullable)
 
 
 def line(name: str, text: str, marker: Marker | None = None) -> str:
@@ -85,7 +49,7 @@ def field_line(
 
     `shape` is the shape to read a relationship with, where the user has named one.
     """
-    declared: Any = mapper.attrs[key]
+    declared: Any = mapper.attrs.get(key)
     attribute = getattr(mapper.class_, key)
     marker: Marker | None = None if key == name and not before else Path((*before, attribute))
     if isinstance(declared, RelationshipProperty):
@@ -94,7 +58,8 @@ def field_line(
             return line(name, f"list[{child}]", None if key == name else Many(attribute))
         ways: list[Any] = [*(step.property for step in before), declared]
         return line(name, f"{child} | None" if any(may_be_absent(way) for way in ways) else child, marker)
-    facts = column_facts(mapper, declared)
+    facts = column_facts(mapper, key)
+    assert facts is not None  # what is named is a relationship, a column or a hybrid
     hops: list[Any] = [step.property for step in before]
     absent = any(may_be_absent(hop) for hop in hops)
     return line(name, facts.text(is_optional=facts.is_nullable or absent), marker)
@@ -117,6 +82,25 @@ def shape_name(mapper: Mapper[Any]) -> str:
 def key_of(mapper: Mapper[Any]) -> str:
     """Return the name of the attribute that is the primary key, or its first column."""
     return mapper.get_property_by_column(mapper.primary_key[0]).key
+
+
+def computed_line(mapper: Mapper[Any], key: str, before: tuple[QueryableAttribute[Any], ...]) -> str:
+    """Return what reads an attribute that Python computes: the list behind a proxy, or SQL beside the Python."""
+    model = mapper.class_.__name__
+    if hybrid_of(mapper, key) is not None:
+        return f"@{key}.inplace.expression  # in class {model}, over a @classmethod that returns its SQL"
+    proxied = proxy_of(mapper, key)
+    if proxied is None:
+        return f"select({model}.{key}(...))  # as a value"
+    through, inner = proxied
+    target: Mapper[Any] = mapper.relationships[through].mapper
+    known = inner if inner in columns_and_relationships(target) else key_of(target)
+    lines = [f"class {shape_name(target)}(Shape[{target.class_.__name__}]): {field_line(target, known, known)}"]
+    if known in target.relationships:
+        last = target.relationships[known].mapper
+        first = key_of(last)
+        lines.insert(0, f"class {shape_name(last)}(Shape[{last.class_.__name__}]): {field_line(last, first, first)}")
+    return "\n".join([*lines, field_line(mapper, through, through, before)])
 
 
 def columns_and_relationships(mapper: Mapper[Any]) -> list[str]:
@@ -192,11 +176,11 @@ def one_row_line(way: RelationshipProperty[Any]) -> str:
     return f"{unique}  # in class {target.class_.__name__}\nor {as_list}"
 
 
-def at_the_root(mapper: Mapper[Any], declared: ColumnProperty[Any], name: str) -> str:
+def at_the_root(mapper: Mapper[Any], key: str, name: str) -> str:
     """Return the shape that reads a column where its type needs no JSON form."""
     model = mapper.class_.__name__
-    shape = f"{model}{declared.key.title().replace('_', '')}"
-    read = field_line(mapper, declared.key, declared.key)
+    shape = f"{model}{key.title().replace('_', '')}"
+    read = field_line(mapper, key, key)
     return f"class {shape}(Shape[{model}]): {read}  # read alone, and {name} deleted here"
 
 
@@ -242,10 +226,3 @@ def _has_expressions(marker: Marker) -> bool:
             return marker.where is not None or not is_attribute
         case Path():
             return False
-
-
-def _python_type(kind: TypeEngine[Any]) -> Any:
-    try:
-        return kind.python_type
-    except NotImplementedError:
-        return None

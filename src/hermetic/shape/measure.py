@@ -8,15 +8,16 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement
-from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute
+from sqlalchemy.orm import Mapper, QueryableAttribute
 from sqlalchemy.types import Boolean, Date, DateTime, Enum, Float, Integer, Interval, Numeric, String, Time, TypeEngine
 
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval
 from hermetic.shape.annotation import Annotation, type_name
+from hermetic.shape.attributes import column_facts, key_behind, python_type
 from hermetic.shape.codec import has_exact_form
 from hermetic.shape.criteria import clause_of
 from hermetic.shape.fields import Function, Over
-from hermetic.shape.lines import column_facts, line
+from hermetic.shape.lines import line
 from hermetic.shape.wire import is_float, unwrap
 
 _NUMBERS = (Integer, Numeric, Float, ExactDecimal)
@@ -48,14 +49,15 @@ def plain(function: Function) -> Measured:
 def measured(target: Mapper[Any], marker: Over) -> Measured | None:
     """Return what `marker` measures on rows of `target`; None for what is no column and no expression."""
     measure: Any = marker.measure
-    declared = target.attrs.get(measure.key) if isinstance(measure, QueryableAttribute) else None
-    if isinstance(declared, ColumnProperty):
-        facts = column_facts(target, declared)
+    if isinstance(measure, QueryableAttribute):
+        facts = column_facts(target, key_behind(target, measure.key))
+        if facts is None:
+            return None
         return Measured(facts.label, facts.kind, _results(marker.function, facts.kind, facts.python_type))
     clause = clause_of(measure)
-    if declared is not None or not isinstance(clause, ColumnElement):
+    if not isinstance(clause, ColumnElement):
         return None
-    return Measured("the expression", clause.type, _results(marker.function, clause.type, _python_type(clause.type)))
+    return Measured("the expression", clause.type, _results(marker.function, clause.type, python_type(clause.type)))
 
 
 def fits(function: Function, kind: TypeEngine[Any]) -> bool:
@@ -107,10 +109,3 @@ def _measurable(target: Mapper[Any], marker: Over) -> Iterator[tuple[Any, Measur
         of = measured(target, replace(marker, measure=attribute))
         if of is not None and fits(marker.function, of.kind) and not keys & set(declared.columns):
             yield attribute, of
-
-
-def _python_type(kind: TypeEngine[Any]) -> Any:
-    try:
-        return kind.python_type
-    except NotImplementedError:
-        return None
