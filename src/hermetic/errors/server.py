@@ -1,0 +1,50 @@
+"""What a server does not allow or does not have."""
+
+# SQLAlchemy's errors have a `code` too, a link to its manual; ours is the name of the error
+# pyright: reportIncompatibleVariableOverride=false
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import exc
+
+from hermetic.errors.form import HermeticError
+
+
+@dataclass(eq=False)
+class CannotConnect(HermeticError, exc.OperationalError):
+    """Raised when the server could not be reached or refused the connection."""
+
+    url: str
+    reason: str
+    remedy: str
+    code = "cannot-connect"
+    what = "could not connect to {e.url}"
+    why = "{e.reason}"
+    fix = "{e.remedy}"
+
+
+@dataclass(eq=False)
+class ServerTooOld(HermeticError, exc.NotSupportedError):
+    """Raised at the first connection to a server that is older than what hermetic's statements need."""
+
+    database: str
+    version: str
+    minimum: str
+    code = "server-too-old"
+    what = "{e.database} {e.version} is too old"
+    why = "the statements of hermetic are written for {e.database} {e.minimum} and later"
+    fix = "upgrade the server, or point the URL at one of version {e.minimum} or later"
+
+
+@dataclass(eq=False)
+class MissingTable(HermeticError, exc.ProgrammingError):
+    """Raised when a statement names a table that the database does not have."""
+
+    missing: str
+    database: str
+    code = "missing-table"
+    what = "the database lacks a table: {e.missing}"
+    why = "{e.database} was reached, and its schema is behind the models"
+    fix = "run the migrations; in demos and tests: db.create_all(Base)"

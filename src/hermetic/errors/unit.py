@@ -1,0 +1,145 @@
+"""What a unit of work refuses."""
+
+# SQLAlchemy's errors have a `code` too, a link to its manual; ours is the name of the error
+# pyright: reportIncompatibleVariableOverride=false
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import exc
+
+from hermetic.errors.form import HermeticError
+
+
+@dataclass(eq=False)
+class NotLoaded(HermeticError, exc.InvalidRequestError):
+    """Raised when an attribute is read that no statement of this unit of work has loaded, before anything is sent."""
+
+    attribute: str
+    origin: str
+    remedy: str
+    code = "not-loaded"
+    what = "{e.attribute} was read but not loaded"
+    why = "attribute access never runs a statement here; {e.origin}"
+    fix = "{e.remedy}"
+
+
+@dataclass(eq=False)
+class CannotLoad(HermeticError, exc.InvalidRequestError):
+    """Raised by `load` when an entity is not stored in its unit of work, or a path is none of the entity's."""
+
+    subject: str
+    reason: str
+    remedy: str
+    code = "cannot-load"
+    what = "{e.subject} cannot be loaded"
+    why = "{e.reason}"
+    fix = "{e.remedy}"
+
+
+@dataclass(eq=False)
+class NotTheOwner(HermeticError, exc.InvalidRequestError):
+    """Raised when anything but the unit of work itself tries to end its transaction."""
+
+    verb: str
+    owner: str
+    caller: str
+    is_async: bool
+    code = "not-the-owner"
+    what = "{e.verb} was called on the session of a unit of work ({e.caller})"
+    why = (
+        "the unit of work begun at {e.owner} owns the transaction: it commits when its block ends, "
+        "and rolls back on an error"
+    )
+    fix = (
+        "delete the call; to send changes now, use {e.awaited}uow.flush(); "
+        "to undo a part, {e.asynchronous}with uow.savepoint(): ..."
+    )
+
+    @property
+    def awaited(self) -> str:
+        """Return the word before a call of an async unit."""
+        return "await " if self.is_async else ""
+
+    @property
+    def asynchronous(self) -> str:
+        """Return the word before a block of an async unit."""
+        return "async " if self.is_async else ""
+
+
+@dataclass(eq=False)
+class SwallowedFailure(HermeticError, exc.PendingRollbackError):
+    """Raised when a unit of work in which a database error was caught is used again or would commit; `__cause__` is
+    that error.
+    """
+
+    failure: str
+    place: str
+    owner: str
+    is_async: bool
+    code = "swallowed-failure"
+    what = "a unit of work goes no further after {e.failure} ({e.place})"
+    why = (
+        "a statement failed, the error was caught, and what belongs together is incomplete: PostgreSQL would answer "
+        "COMMIT with a rollback, so the unit begun at {e.owner} is rolled back on every database"
+    )
+    fix = (
+        "let the error leave the block of the unit\n"
+        "or, to catch it and go on, put what may fail into a savepoint, and the try around it:\n"
+        "try:\n"
+        "    {e.asynchronous}with uow.savepoint(): ...\n"
+        "except IntegrityError: ..."
+    )
+
+    @property
+    def asynchronous(self) -> str:
+        """Return the word before a block of an async unit."""
+        return "async " if self.is_async else ""
+
+
+@dataclass(eq=False)
+class UnitClosed(HermeticError, exc.InvalidRequestError):
+    """Raised when a unit of work is used before its block begins or after it ended."""
+
+    owner: str
+    state: str
+    is_async: bool
+    code = "unit-closed"
+    what = "this unit of work {e.state}"
+    why = "a unit of work is one transaction; the one of {e.owner} is not open"
+    fix = "open another: {e.asynchronous}with db.begin() as uow: ..."
+
+    @property
+    def asynchronous(self) -> str:
+        """Return the word before a block of an async unit."""
+        return "async " if self.is_async else ""
+
+
+@dataclass(eq=False)
+class UnitShared(HermeticError, exc.IllegalStateChangeError):
+    """Raised when a unit of work is used by another task or thread than the one that began it."""
+
+    user: str
+    caller: str
+    holder: str
+    owner: str
+    is_async: bool
+    code = "unit-shared"
+    what = "{e.user} used the unit of work of {e.holder} ({e.caller})"
+    why = "the unit begun at {e.owner} is one transaction on one connection, and belongs to one task or thread"
+    fix = (
+        "give each branch a unit of its own: {e.asynchronous}with db.begin() as uow: ..., inside the branch\n"
+        "or read on the Database, which any number of tasks and threads share: {e.awaited}db.all(...)\n"
+        "or do one after the other; for a timeout use asyncio.timeout, since wait_for is a task of its own before 3.12"
+    )
+
+    @property
+    def awaited(self) -> str:
+        """Return the word before a call of an async unit."""
+        return "await " if self.is_async else ""
+
+    @property
+    def asynchronous(self) -> str:
+        """Return the word before a block of an async unit."""
+        return "async " if self.is_async else ""
