@@ -327,11 +327,16 @@ class PurchaseCard(Shape[Purchase]):
     owner: Annotated[int, path(Purchase.customer, Payer.id)]
 
 
+class PayerId(Shape[Payer]):
+    id: int
+
+
 class Last(Shape[Payer]):
     total: Annotated[Decimal | None, aggregate.latest(Payer.purchases, Purchase.total, order_by=Purchase.pieces.desc())]
     region: Annotated[
         int | None, aggregate.latest(Payer.purchases, Purchase.customer, Payer.region_id, order_by=Purchase.id)
     ]
+    who: Annotated[PayerId | None, aggregate.latest(Payer.purchases, Purchase.customer, order_by=Purchase.id)]
     first: Annotated[PurchaseCard | None, aggregate.latest(Payer.purchases, order_by=Purchase.at)]
     small: Annotated[
         PurchaseLine | None,
@@ -349,9 +354,16 @@ def test_latest_is_the_first_row_in_its_order_or_a_value_of_it(ledger: Database)
     found = read(ledger, Last, select(Payer).order_by(Payer.id))
     first = {"id": 1, "labels": [{"id": 1}, {"id": 2}, {"id": 3}], "owner": 1}
     assert found == [
-        {"total": Decimal("0.75"), "region": 1, "first": first, "small": {"id": 2}, "number": 3},
-        {"total": None, "region": 1, "first": {"id": 4, "labels": [], "owner": 2}, "small": None, "number": 1},
-        {"total": None, "region": None, "first": None, "small": None, "number": 0},
+        {"total": Decimal("0.75"), "region": 1, "who": {"id": 1}, "first": first, "small": {"id": 2}, "number": 3},
+        {
+            "total": None,
+            "region": 1,
+            "who": {"id": 2},
+            "first": {"id": 4, "labels": [], "owner": 2},
+            "small": None,
+            "number": 1,
+        },
+        {"total": None, "region": None, "who": None, "first": None, "small": None, "number": 0},
     ]
     regions = read(ledger, RegionLast, select(Region).order_by(Region.id))
     assert regions == [{"customers": found, "newest": found[2]}, {"customers": [], "newest": None}]

@@ -269,7 +269,7 @@ class _Source:
             made = self.shape(part.node, f"{found}[0]", depth)
         else:
             made = self.value(part.node.parts[0], f"{found}[0].value", depth)
-        return f"({made} if {found} else None)"
+        return f"(({made}) if {found} else None)"  # `made` may be a conditional itself
 
     def _named(self, prefix: str, thing: Any) -> str:
         name = f"{prefix}{len(self.scope)}"
