@@ -53,7 +53,7 @@ def test_what_was_caught_is_the_cause_and_nothing_is_committed(db: Database, way
         uow.flush()
         caught.append(_caught(uow, way))
     assert refused.value.__cause__ is caught[0]
-    assert (refused.value.failure, isinstance(refused.value, PendingRollbackError)) == ("IntegrityError", True)
+    assert (refused.value.failure, isinstance(refused.value, PendingRollbackError)) == ("UniqueViolation", True)
     refused.match(
         rf"test_swallowed\.py:\d+ in {way.__name__}\)[\s\S]*begun at tests/db/test_swallowed\.py:\d+ in test_"
     )
@@ -189,7 +189,7 @@ def test_async_units_keep_the_same_rule(async_url: str) -> None:
     async def main() -> None:
         async with await opened(async_url) as db:
             with pytest.raises(
-                SwallowedFailure, match=r"IntegrityError \(tests/db/test_swallowed\.py:\d+ in swallow\)"
+                SwallowedFailure, match=r"UniqueViolation \(tests/db/test_swallowed\.py:\d+ in swallow\)"
             ):
                 await db.run(swallow)
             assert await db.all(select(User.id)) == []

@@ -34,7 +34,8 @@ def error_classes() -> list[type[HermeticError]]:
     """Return every error class of the package, by name; the common parts that are never raised are left out."""
     for module in pkgutil.walk_packages(hermetic.__path__, "hermetic."):
         importlib.import_module(module.name)
-    found = [cls for cls in _below(HermeticError) if cls.__module__.startswith("hermetic") and cls is not ProblemsFound]
+    raised = [cls for cls in _below(HermeticError) if cls.what != HermeticError.what and cls is not ProblemsFound]
+    found = [cls for cls in raised if cls.__module__.startswith("hermetic")]
     return sorted(set(found), key=lambda cls: cls.__name__)
 
 

@@ -21,7 +21,7 @@ PROBLEMS = (Problem("Card.name", "User.name is str, not int", "name: str"),)
 
 def _sample(cls: type[HermeticError]) -> HermeticError:
     facts: dict[str, Any] = {}
-    typed: dict[str, Any] = {"int": 3, "bool": False, "Sequence[Problem]": PROBLEMS}
+    typed: dict[str, Any] = {"int": 3, "bool": False, "Sequence[Problem]": PROBLEMS, "tuple[str, ...]": ("<a>", "<b>")}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # every error is a dataclass
         facts[field.name] = typed.get(str(field.type), f"<{field.name}>")
     return cls(**facts)

@@ -15,7 +15,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import PoolProxiedConnection
 
-from hermetic.engine.failures import sqlstate
+from hermetic.engine.failures import explain_failure
+from hermetic.engine.kinds import sqlstate
 from hermetic.shape import Fetch, Parameters, Rows, Step
 
 Call = Callable[[Any, str, Parameters], Rows]
@@ -99,7 +100,8 @@ def direct(engine: Engine, otherwise: Fetch, sent: Callable[[str], None]) -> Fet
         except Exception as error:  # looked at, never renamed
             pooled.invalidate(error)
             if (sqlstate(error) or "").startswith(_WAITED):
-                raise OperationalError(sql, None, error, hide_parameters=True) from error
+                failure = explain_failure(error, engine.dialect, sql)
+                raise failure or OperationalError(sql, None, error, hide_parameters=True) from error
         except BaseException as error:
             pooled.invalidate(error)  # cancelled in the middle: what the connection would answer next is not known
             raise

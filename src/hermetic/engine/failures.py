@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, event, inspect
+from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, Table, event, inspect
 
-from hermetic.errors import CannotConnect, HermeticError, MissingTable
+from hermetic.engine.constraints import broken, without_values
+from hermetic.engine.kinds import error_number, kind_of, sqlstate
+from hermetic.errors import CannotConnect, ConstraintViolation, DatabaseFailure, HermeticError, MissingTable
 from hermetic.shape import TABLES, tables_of
 
 _UNDEFINED_TABLE = "42P01"
@@ -23,18 +25,6 @@ _MARIADB_NO_DATABASE = (1049,)
 _MARIADB_TOO_MANY = (1040, 1203, 1226)
 _MARIADB_UNREACHABLE = (2002, 2003, 2005, 2013)
 _MARIADB_NO_TABLE = (1146,)
-
-
-def sqlstate(error: BaseException | None) -> str | None:
-    """Return the SQLSTATE of a driver's error, whichever driver; None where it has none."""
-    found = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    return found if isinstance(found, str) else None
-
-
-def error_number(error: BaseException | None, dialect: Dialect) -> int | None:
-    """Return the number of an error of MariaDB or of its client, whichever driver; None where it has none."""
-    number = error.args[0] if dialect.name in ("mariadb", "mysql") and error is not None and error.args else None
-    return number if isinstance(number, int) else None
 
 
 def explain_connect(error: BaseException, url: str, dialect: Dialect) -> HermeticError | None:
@@ -79,12 +69,30 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
+def explain_failure(
+    error: BaseException, dialect: Dialect, sql: str, *, target: Table | None = None, is_disconnect: bool = False
+) -> DatabaseFailure | None:
+    """Return the error to raise in place of a driver's, or None for what has no kind; row values are taken out of both.
+
+    `target` is the table that the statement writes to, where it is known.
+    """
+    found = kind_of(error, dialect, is_disconnect=is_disconnect)
+    if found is None:
+        return None
+    kind, state = found
+    if not issubclass(kind, ConstraintViolation):
+        return kind(state, sql)
+    names = broken(error, kind, dialect.name, target)
+    without_values(error, kind, dialect.name)
+    return kind(state, sql, names.constraint, names.table, names.columns)
+
+
 def install_explanations(engine: Engine) -> None:
     """Raise our own error, with its fix, in place of a driver's error that has one; all others pass through
     untouched.
     """
 
-    def failed(context: ExceptionContext) -> MissingTable | None:
+    def failed(context: ExceptionContext) -> HermeticError | None:
         # returned and not raised, so that whoever listens behind hears of it; SQLAlchemy raises it from the driver's
         error = context.original_exception
         if sqlstate(error) == _UNDEFINED_TABLE:
@@ -96,7 +104,13 @@ def install_explanations(engine: Engine) -> None:
             missing = _missing_tables(context.connection, _tables(context))
             if missing:
                 return MissingTable(", ".join(missing), _where(context))
-        return None
+        return explain_failure(
+            error,
+            context.dialect,
+            context.statement or "",
+            target=_target(context),
+            is_disconnect=context.is_disconnect,
+        )
 
     event.listen(engine, "handle_error", failed)
 
@@ -109,6 +123,13 @@ def _is_reflection(context: ExceptionContext) -> bool:
 
 def _where(context: ExceptionContext) -> str:
     return context.dialect.name
+
+
+def _target(context: ExceptionContext) -> Table | None:
+    """Return the table that the failed statement writes to; None for a SELECT or a statement given as text."""
+    compiled = context.execution_context.compiled if context.execution_context is not None else None
+    table = getattr(compiled.statement, "table", None) if compiled is not None else None
+    return table if isinstance(table, Table) else None
 
 
 def _tables(context: ExceptionContext) -> Iterable[str]:
