@@ -14,14 +14,24 @@ from sqlalchemy import exc
 
 import hermetic
 from hermetic import HermeticError, Problem
-from hermetic.errors import ProblemsFound
+from hermetic.errors import Holder, ProblemsFound
 
 PROBLEMS = (Problem("Card.name", "User.name is str, not int", "name: str"),)
+HOLDERS = (
+    Holder("thread worker_3", 43.17, "taken at app/report.py:8 in totals, now at app/mail.py:30 in send"),
+    Holder("task confirm-7", 0.3, "now at app/orders.py:12 in confirm"),
+)
 
 
 def _sample(cls: type[HermeticError]) -> HermeticError:
     facts: dict[str, Any] = {}
-    typed: dict[str, Any] = {"int": 3, "bool": False, "Sequence[Problem]": PROBLEMS, "tuple[str, ...]": ("<a>", "<b>")}
+    typed: dict[str, Any] = {
+        "int": 3,
+        "bool": False,
+        "Sequence[Problem]": PROBLEMS,
+        "Sequence[Holder]": HOLDERS,
+        "tuple[str, ...]": ("<a>", "<b>"),
+    }
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # every error is a dataclass
         facts[field.name] = typed.get(str(field.type), f"<{field.name}>")
     return cls(**facts)
@@ -76,6 +86,7 @@ def test_an_error_pickles_and_copies(cls: type[HermeticError]) -> None:
         (hermetic.NotTheOwner, exc.InvalidRequestError),
         (hermetic.CannotConnect, exc.OperationalError),
         (hermetic.MissingTable, exc.ProgrammingError),
+        (hermetic.PoolExhausted, exc.TimeoutError),
         (hermetic.UnknownDriver, exc.ArgumentError),
         (hermetic.MissingPackage, ImportError),
         (hermetic.ShapeError, TypeError),

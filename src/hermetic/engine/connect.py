@@ -9,6 +9,7 @@ from sqlalchemy import URL, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from hermetic.engine.custody import Custody
 from hermetic.engine.failures import explain_connect, install_explanations
 from hermetic.engine.liveness import watch_liveness
 from hermetic.engine.mariadb import OPTIONS as MARIADB_OPTIONS
@@ -131,6 +132,7 @@ def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
     install_explanations(engine)
     if pool.is_pooling and not is_memory(url):
         watch_liveness(engine, pool.ping_idle)
+    Custody(pool.capacity(is_memory=is_memory(url)), pool.timeout, is_async=engine.dialect.is_async).watch(engine)
 
 
 def _shown(url: URL) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
+from hermetic.engine.custody import WatchedAsyncQueue, WatchedNone, WatchedQueue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +67,13 @@ class Pool:
 
         An SQLite database in memory lives in one connection, so there it is one that is never replaced.
         """
+        queue = WatchedAsyncQueue if is_async else WatchedQueue
         if is_memory:
-            queue = AsyncAdaptedQueuePool if is_async else QueuePool
             return {"poolclass": queue, "pool_size": 1, "max_overflow": 0, "pool_timeout": self.timeout}
         if not self.is_pooling:
-            return {"poolclass": NullPool}
+            return {"poolclass": WatchedNone}
         return {
-            "poolclass": AsyncAdaptedQueuePool if is_async else QueuePool,
+            "poolclass": queue,
             "pool_size": self.size,
             "max_overflow": self.overflow,
             "pool_timeout": self.timeout,

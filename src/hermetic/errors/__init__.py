@@ -33,6 +33,10 @@ from hermetic.errors.form import (
     Problem,
     ProblemsFound,
 )
+from hermetic.errors.pool import (
+    Holder,
+    PoolExhausted,
+)
 from hermetic.errors.reads import (
     CannotStream,
     CycleFound,
@@ -75,6 +79,7 @@ __all__ = [
     "ExclusionViolation",
     "ForeignKeyViolation",
     "HermeticError",
+    "Holder",
     "LockTimeout",
     "LostConnection",
     "MissingPackage",
@@ -85,6 +90,7 @@ __all__ = [
     "NotLoaded",
     "NotNullViolation",
     "NotTheOwner",
+    "PoolExhausted",
     "Problem",
     "ProblemsFound",
     "ReadOnlyServer",

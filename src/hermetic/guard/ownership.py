@@ -25,6 +25,11 @@ def join_hands() -> None:
     _hand.set(object())
 
 
+def hand() -> object | None:
+    """Return what the threads of one request have in common, or None where they have nothing."""
+    return _hand.get()
+
+
 class Owner:
     """The task of an async unit or the thread of a sync one; another one takes over only when it is finished."""
 
@@ -46,17 +51,17 @@ class Owner:
 
     def _take(self) -> None:
         self._own: Any = _task() if self._is_async else threading.current_thread()
-        self._name = _name(self._own)
+        self._name = owner_name(self._own)
         self._hand = _hand.get()
 
     def _check_other(self) -> None:
         if self._hand is not None and self._hand is _hand.get() and not (self._is_async and _task() is not None):
             return
-        if _is_over(self._own):
+        if is_over(self._own):
             self._take()
             return
         here = _task() if self._is_async else threading.current_thread()
-        raise UnitShared(_name(here), _place(here), self._name, self.place, self._is_async)
+        raise UnitShared(owner_name(here), _place(here), self._name, self.place, self._is_async)
 
 
 def _task() -> asyncio.Task[Any] | None:
@@ -66,7 +71,8 @@ def _task() -> asyncio.Task[Any] | None:
         return None  # on a thread without an event loop
 
 
-def _is_over(owner: asyncio.Task[Any] | threading.Thread | None) -> bool:
+def is_over(owner: asyncio.Task[Any] | threading.Thread | None) -> bool:
+    """Return whether a task or thread has come to its end."""
     if isinstance(owner, threading.Thread):
         return not owner.is_alive()
     return owner is None or owner.done()
@@ -79,7 +85,8 @@ def _place(user: asyncio.Task[Any] | threading.Thread | None) -> str:
     return place
 
 
-def _name(owner: asyncio.Task[Any] | threading.Thread | None) -> str:
+def owner_name(owner: asyncio.Task[Any] | threading.Thread | None) -> str:
+    """Return `task confirm-7` or `thread worker_3`."""
     if owner is None:
         return f"thread {threading.current_thread().name}"
     kind = "thread" if isinstance(owner, threading.Thread) else "task"

@@ -1,0 +1,78 @@
+"""What the pool of a database refuses, and what it warns of."""
+
+# SQLAlchemy's errors have a `code` too, a link to its manual; ours is the name of the error
+# pyright: reportIncompatibleVariableOverride=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import exc
+
+from hermetic.errors.form import HermeticError
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a connection: the task or thread, for how many seconds, where it took it and where it is now."""
+
+    user: str
+    seconds: float
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.user} for {self.seconds:.1f} s, {self.place}"
+
+
+def listed(holders: Sequence[Holder]) -> str:
+    """Return the holders, each on its line; of very many the first ones and the number of others."""
+    lines = [str(each) for each in holders[:_SHOWN]]
+    if len(holders) > _SHOWN:
+        lines.append(f"and {len(holders) - _SHOWN} more")
+    return "\n".join(lines)
+
+
+@dataclass(eq=False)
+class PoolExhausted(HermeticError, exc.TimeoutError):
+    """Raised when all connections of a pool are out and none came back in time, or none can: whoever holds one waits
+    for another.
+    """
+
+    capacity: int
+    waited: str
+    is_deadlock: bool
+    holders: Sequence[Holder]
+    code = "pool-exhausted"
+    what = "{e.outcome}"
+    why = "held by\n{e.held}"
+    fix = "{e.remedy}"
+
+    @property
+    def outcome(self) -> str:
+        """Return what happened to the one who asked."""
+        out = "the only one is out" if self.capacity == 1 else f"all {self.capacity} are out"
+        if self.is_deadlock:
+            return f"no connection can come back: {out}, and whoever holds one waits for another"
+        return f"no connection came back within {self.waited} s: {out}"
+
+    @property
+    def held(self) -> str:
+        """Return the holders, each on its line."""
+        return listed(self.holders)
+
+    @property
+    def remedy(self) -> str:
+        """Return the text to paste."""
+        if self.is_deadlock:
+            return (
+                "inside the block of a unit of work read on the unit, which has a connection: uow.all(...)\n"
+                "or end the unit or stream before something else takes a connection\n"
+                "or, where both are needed, size + overflow of at least twice what runs at once: Pool.server(size=...)"
+            )
+        return (
+            "end a unit of work or stream before waiting for anything else, such as a mail or an HTTP call\n"
+            "or keep more connections, as many as the server has: Pool.server(size=..., overflow=...)"
+        )
