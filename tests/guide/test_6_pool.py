@@ -66,7 +66,9 @@ def kill(server: Server) -> Callable[[int], None]:
 
 
 def test_the_preset_of_a_server_is_safe_in_every_parameter() -> None:
-    assert Pool.server() == Pool(size=10, overflow=10, timeout=10.0, recycle=1800.0, ping_idle=1.0, is_pooling=True)
+    assert Pool.server() == Pool(
+        size=10, overflow=10, timeout=10.0, recycle=1800.0, ping_idle=1.0, instances=1, is_pooling=True, is_shared=False
+    )
 
 
 async def test_a_database_without_a_pool_has_the_preset_of_a_server(db: Any, shell: Shell) -> None:
@@ -157,8 +159,7 @@ async def test_a_unit_that_gets_no_connection_leaves_none_behind(shell: Shell) -
 
 async def age(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let the clock that the ages of connections are told by run ahead."""
-    ahead = time.time() + seconds
-    monkeypatch.setattr(time, "time", lambda: ahead)
+    monkeypatch.setattr("hermetic.engine.age.monotonic", lambda: time.monotonic() + seconds)
 
 
 async def test_a_connection_older_than_recycle_is_replaced(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,6 +186,32 @@ async def test_recycle_is_on_without_being_asked_for(db: Any, monkeypatch: pytes
     await age(monkeypatch, 3600)
     await db.count(TELESCOPES)
     assert connections.opened == 2
+
+
+@pytest.mark.parametrize("step", [-3600, 3600])
+async def test_a_wall_clock_that_is_set_ends_no_connection(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    db = shell.open(Pool.server(recycle=1800))
+    connections = Connections(db)
+    await db.count(TELESCOPES)
+    stepped = time.time() + step
+    monkeypatch.setattr(time, "time", lambda: stepped)
+    await db.count(TELESCOPES)
+    assert (connections.opened, connections.closed) == (1, 0)
+
+
+async def test_connections_that_were_made_together_do_not_end_together(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = shell.open(Pool.server(size=20, recycle=1800))
+    connections = Connections(db)
+    async with AsyncExitStack() as stack:
+        await hold(stack, db, 20)
+    await age(monkeypatch, 1755)
+    async with AsyncExitStack() as stack:
+        await hold(stack, db, 20)
+    assert 0 < connections.closed < 20
 
 
 # ping_idle

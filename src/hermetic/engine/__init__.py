@@ -1,6 +1,7 @@
 """Engines, pools, connections: what stands between the verbs and the driver."""
 
 from hermetic.engine.connect import make_async_engine, make_engine
+from hermetic.engine.custody import custody_of
 from hermetic.engine.direct import direct
 from hermetic.engine.estimate import estimated
 from hermetic.engine.fetch import fetching
@@ -23,6 +24,7 @@ __all__ = [
     "Pool",
     "Reader",
     "Source",
+    "custody_of",
     "direct",
     "estimated",
     "fetching",

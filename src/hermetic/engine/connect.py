@@ -9,15 +9,18 @@ from sqlalchemy import URL, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from hermetic.engine.age import watch_age
 from hermetic.engine.custody import Custody
 from hermetic.engine.failures import explain_connect, install_explanations
+from hermetic.engine.fit import Fit
 from hermetic.engine.liveness import watch_liveness
 from hermetic.engine.mariadb import OPTIONS as MARIADB_OPTIONS
 from hermetic.engine.mariadb import prepare_mariadb
 from hermetic.engine.pool import Pool
 from hermetic.engine.sqlite import is_memory, prepare_sqlite
 from hermetic.engine.versions import check_version
-from hermetic.errors import MissingPackage, UnknownDriver
+from hermetic.engine.wire import connect_options, keep_alive, wrong_settings
+from hermetic.errors import MissingPackage, PoolError, UnknownDriver
 
 E = TypeVar("E")
 
@@ -37,6 +40,7 @@ def make_engine(url: str | URL, pool: Pool) -> Engine:
     """Return the engine behind a `Database`; nothing is connected yet.
 
     Raises:
+        PoolError: the URL sets what cannot work with the pool.
         UnknownDriver: the URL cannot be read, or its driver does not exist or is an async one.
         MissingPackage: the driver's package is not installed.
     """
@@ -49,7 +53,7 @@ def make_engine(url: str | URL, pool: Pool) -> Engine:
             f"{dialect.driver} is an async driver, and Database is the sync one",
             f"use AsyncDatabase, or the URL {sync}://...",
         )
-    engine = _created(lambda: create_engine(parsed, **_options(parsed, pool, is_async=False)), parsed)
+    engine = _created(lambda: create_engine(parsed, **_options(parsed, dialect, pool, is_async=False)), parsed)
     _prepare(engine, parsed, pool)
     return engine
 
@@ -58,6 +62,7 @@ def make_async_engine(url: str | URL, pool: Pool) -> AsyncEngine:
     """Return the engine behind an `AsyncDatabase`; nothing is connected yet.
 
     Raises:
+        PoolError: the URL sets what cannot work with the pool.
         UnknownDriver: the URL cannot be read, or its driver does not exist or is a sync one.
         MissingPackage: the driver's package is not installed.
     """
@@ -72,7 +77,7 @@ def make_async_engine(url: str | URL, pool: Pool) -> AsyncEngine:
             f"{dialect.driver} is a sync driver, and AsyncDatabase is the async one",
             f"use Database, or one of {_EXAMPLES}",
         )
-    engine = _created(lambda: create_async_engine(parsed, **_options(parsed, pool, is_async=True)), parsed)
+    engine = _created(lambda: create_async_engine(parsed, **_options(parsed, dialect, pool, is_async=True)), parsed)
     _prepare(engine.sync_engine, parsed, pool)
     return engine
 
@@ -85,13 +90,19 @@ def _parse(url: str | URL) -> URL:
         raise UnknownDriver("this URL", "it is not of the form dialect+driver://user@host/name", _EXAMPLES) from error
 
 
-def _options(url: URL, pool: Pool, *, is_async: bool) -> dict[str, Any]:
+def _options(url: URL, dialect: type[Dialect], pool: Pool, *, is_async: bool) -> dict[str, Any]:
+    problems = wrong_settings(url, pool)
+    if problems:
+        raise PoolError(_shown(url), "its URL", problems)
     # values stay out of logs and exceptions; whoever debugs turns that on at the engine
     options = {"hide_parameters": True, **pool.engine_options(is_async=is_async, is_memory=is_memory(url))}
     if is_memory(url) and not is_async:
         options["connect_args"] = {"check_same_thread": False}  # its one connection serves one thread after the other
     if url.get_backend_name() == "mariadb":
         options |= MARIADB_OPTIONS
+    told = connect_options(url, dialect, pool)
+    if told:
+        options["connect_args"] = told
     return options
 
 
@@ -111,8 +122,10 @@ def _created(make: Callable[[], E], url: URL) -> E:
 
 def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
     shown = _shown(url)
+    fit = Fit(engine, pool, shown)
 
     def connect(dialect: Dialect, record: Any, arguments: Any, options: Any) -> Any:
+        fit.connect = lambda: dialect.connect(*arguments, **options)
         try:
             return dialect.connect(*arguments, **options)
         except (
@@ -132,7 +145,12 @@ def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
     install_explanations(engine)
     if pool.is_pooling and not is_memory(url):
         watch_liveness(engine, pool.ping_idle)
-    Custody(pool.capacity(is_memory=is_memory(url)), pool.timeout, is_async=engine.dialect.is_async).watch(engine)
+        watch_age(engine, pool.recycle)
+    keep_alive(engine)
+    fit.watch()
+    custody = Custody(pool.capacity(is_memory=is_memory(url)), pool.timeout, is_async=engine.dialect.is_async)
+    custody.check = fit.check
+    custody.watch(engine)
 
 
 def _shown(url: URL) -> str:

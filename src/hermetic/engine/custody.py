@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -25,11 +26,16 @@ User = asyncio.Task[Any] | tuple[threading.Thread, object | None] | None
 
 
 class Custody:
-    """The connections of one database that are out."""
+    """The connections of one database that are out.
+
+    Attributes:
+        check: compares the pool with its server.
+    """
 
     def __init__(self, capacity: int | None, timeout: float, *, is_async: bool) -> None:
         self.capacity = capacity
         self.timeout = timeout
+        self.check: Callable[[], None] = _nothing
         self._user = _task if is_async else _thread
         self._held: dict[ConnectionPoolEntry, tuple[User, float, Spot | None]] = {}
         self._waiting: set[User] = set()
@@ -117,6 +123,16 @@ class WatchedAsyncQueue(_Watched, AsyncAdaptedQueuePool):
 
 class WatchedNone(_Watched, NullPool):
     """No pool: each use has a connection of its own."""
+
+
+def custody_of(engine: Engine) -> Custody:
+    """Return the custody of an engine that `make_engine` or `make_async_engine` made."""
+    custody: Custody = engine.pool.custody  # type: ignore[attr-defined]  # one of the pools above
+    return custody
+
+
+def _nothing() -> None:
+    """Do nothing: there is no server to ask."""
 
 
 def _task() -> User:

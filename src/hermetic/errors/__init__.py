@@ -35,6 +35,7 @@ from hermetic.errors.form import (
 )
 from hermetic.errors.pool import (
     Holder,
+    PoolError,
     PoolExhausted,
 )
 from hermetic.errors.reads import (
@@ -90,6 +91,7 @@ __all__ = [
     "NotLoaded",
     "NotNullViolation",
     "NotTheOwner",
+    "PoolError",
     "PoolExhausted",
     "Problem",
     "ProblemsFound",

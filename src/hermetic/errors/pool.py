@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import exc
 
-from hermetic.errors.form import HermeticError
+from hermetic.errors.form import HermeticError, ProblemsFound
 
 _SHOWN = 20
 
@@ -76,3 +76,14 @@ class PoolExhausted(HermeticError, exc.TimeoutError):
             "end a unit of work or stream before waiting for anything else, such as a mail or an HTTP call\n"
             "or keep more connections, as many as the server has: Pool.server(size=..., overflow=...)"
         )
+
+
+@dataclass(eq=False)
+class PoolError(ProblemsFound, exc.ArgumentError):
+    """Raised when a pool does not fit the server or what stands before it: when the database is made, at its first
+    connection, and by `check()`.
+    """
+
+    code = "pool-refused"
+    what = "{e.count} in the pool of {e.subject} ({e.location})"
+    why = "a pool is compared with its server before it is used, where the server would fail only under load"

@@ -18,6 +18,7 @@ from hermetic.engine import (
     Paging,
     Pool,
     Reader,
+    custody_of,
     direct,
     estimated,
     fetching,
@@ -138,6 +139,17 @@ class Database(Reader):
         """Return a context manager that yields a list of every statement this database is sent until the block ends."""
         return self._recorder.recording()
 
+    def check(self) -> None:
+        """Compare the pool with the server now; the first connection does it too.
+
+        Raises:
+            PoolError: the server has no room for all instances of the pool, or a pooler stands before it that the
+                preset does not know of; it lists all problems.
+            CannotConnect: the server could not be reached.
+        Statements: 1 SELECT, none on SQLite; behind a pooler that the preset does not know of up to 11 more.
+        """
+        custody_of(self._engine).check()
+
     def create_all(self, base: type[DeclarativeBase] | MetaData) -> None:
         """Create the tables that do not exist yet; for demos and tests. Production schemas belong to migrations."""
         _metadata(base).create_all(self._engine)
@@ -193,6 +205,9 @@ class AsyncDatabase(AsyncReader):
 
     def recorded(self) -> AbstractContextManager[list[Statement]]:
         return self._recorder.recording()
+
+    async def check(self) -> None:
+        await cross(self._bridge, custody_of(self._engine.sync_engine).check)
 
     async def create_all(self, base: type[DeclarativeBase] | MetaData) -> None:
         await cross(self._bridge, _metadata(base).create_all, self._engine.sync_engine)
