@@ -7,7 +7,9 @@ import pytest
 from hermetic import Database
 
 LACKS: dict[str, dict[str, str]] = {
-    "postgresql": {},
+    "postgresql": {
+        "units of one snapshot": "each statement of a unit sees what others have committed on PostgreSQL",
+    },
     "mariadb": {
         "arrays": "MariaDB has no arrays",
         "times of 24 hours": "MariaDB has no times with a zone",
