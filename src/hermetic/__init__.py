@@ -59,12 +59,23 @@ from hermetic.errors import (
 from hermetic.model import Base, ExactDecimal, InexactDecimal, Json, NaiveDateTime, lint_models
 from hermetic.observe import Statement
 from hermetic.shape import BoundRead, Codec, Plan, Prepared, Shape, count, many, path, prepared, recursive, shape_of
-from hermetic.work import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Database, Repository, UnitOfWork
+from hermetic.work import (
+    AsyncAttempt,
+    AsyncDatabase,
+    AsyncRepository,
+    AsyncUnitOfWork,
+    Attempt,
+    Database,
+    Repository,
+    UnitOfWork,
+)
 
 __all__ = [
+    "AsyncAttempt",
     "AsyncDatabase",
     "AsyncRepository",
     "AsyncUnitOfWork",
+    "Attempt",
     "Base",
     "BoundRead",
     "CannotConnect",

@@ -180,7 +180,7 @@ def test_async_units_keep_the_same_rule(async_url: str) -> None:
         with pytest.raises(IntegrityError):
             async with uow.savepoint():
                 await uow.session.execute(TWICE)
-        with pytest.raises(SwallowedFailure, match=r"async with uow\.savepoint"):
+        with pytest.raises(SwallowedFailure, match=r"async with uow\.attempt"):
             async with uow.savepoint():
                 uow.add(User(id=1, name="twice"))
                 with pytest.raises(IntegrityError):

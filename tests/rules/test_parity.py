@@ -46,5 +46,5 @@ def test_twins_have_the_same_overloads(sync: type, twin: type) -> None:
 
 
 def _as_sync(signature: str) -> str:
-    """Return a signature with what `async for` takes as what `for` takes."""
-    return signature.replace("AsyncGenerator[", "Generator[")
+    """Return a signature with what `async for` and `async with` take as what `for` and `with` take."""
+    return signature.replace("AsyncGenerator[", "Generator[").replace("AsyncAttempt[", "Attempt[")

@@ -18,7 +18,18 @@ from models import (
 )
 from sqlalchemy import Row, Select, select
 
-from hermetic import AsyncDatabase, AsyncRepository, AsyncUnitOfWork, Page, Pool, Statement, path, prepared
+from hermetic import (
+    AsyncDatabase,
+    AsyncRepository,
+    AsyncUnitOfWork,
+    ConstraintViolation,
+    Page,
+    Pool,
+    Statement,
+    UniqueViolation,
+    path,
+    prepared,
+)
 
 
 @prepared(UserCard)
@@ -92,6 +103,14 @@ async def use(db: AsyncDatabase) -> None:
         assert_type(await uow.get(User, 5), User | None)
         assert_type(await uow.get_one(User, 5), User)
         assert_type(await Users(uow).named("alice"), list[UserCard])
+        async with uow.attempt() as attempt:
+            uow.add(User(name="alice"))
+        assert_type(attempt.failure, ConstraintViolation | None)
+        async with uow.attempt(UniqueViolation) as named:
+            uow.add(User(name="alice"))
+        assert_type(named.failure, UniqueViolation | None)
+        attempt.failure.columns  # E: may be None
+        uow.attempt("unique")  # E: names no class
         users = await uow.all(select(User))
         await uow.load(users, User.addresses, path(User.addresses, Address.user), User.fullname)
         await uow.load(users[0], path(User.addresses))

@@ -18,7 +18,19 @@ from models import (
 )
 from sqlalchemy import Row, Select, select
 
-from hermetic import Database, Page, Pool, Repository, Shape, UnitOfWork, aggregate, path, prepared
+from hermetic import (
+    ConstraintViolation,
+    Database,
+    Page,
+    Pool,
+    Repository,
+    Shape,
+    UniqueViolation,
+    UnitOfWork,
+    aggregate,
+    path,
+    prepared,
+)
 
 
 @prepared(UserCard)
@@ -92,6 +104,14 @@ def use(db: Database) -> None:
         assert_type(uow.get(User, 5), User | None)
         assert_type(uow.get_one(User, 5), User)
         assert_type(Users(uow).named("alice"), list[UserCard])
+        with uow.attempt() as attempt:
+            uow.add(User(name="alice"))
+        assert_type(attempt.failure, ConstraintViolation | None)
+        with uow.attempt(UniqueViolation) as named:
+            uow.add(User(name="alice"))
+        assert_type(named.failure, UniqueViolation | None)
+        attempt.failure.columns  # E: may be None
+        uow.attempt("unique")  # E: names no class
         users = uow.all(select(User))
         uow.load(users, User.addresses, path(User.addresses, Address.user), User.fullname)
         uow.load(users[0], path(User.addresses))

@@ -81,10 +81,10 @@ def explain_failure(
         return None
     kind, state = found
     if not issubclass(kind, ConstraintViolation):
-        return kind(state, sql)
+        return kind(state, sql, is_async=dialect.is_async)
     names = broken(error, kind, dialect.name, target)
     without_values(error, kind, dialect.name)
-    return kind(state, sql, names.constraint, names.table, names.columns)
+    return kind(state, sql, names.constraint, names.table, names.columns, is_async=dialect.is_async)
 
 
 def install_explanations(engine: Engine) -> None:

@@ -8,7 +8,7 @@ Each also is the SQLAlchemy error that it takes the place of, keeps the driver's
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import exc
 
@@ -25,6 +25,7 @@ class DatabaseFailure(HermeticError, exc.DBAPIError):
 
     state: str
     sql: str
+    is_async: bool = field(default=False, kw_only=True)
     code = "database-failure"
 
     @property
@@ -70,7 +71,7 @@ class ConstraintViolation(DatabaseFailure, exc.IntegrityError):
         return f'constraint "{self.constraint}"' if self.constraint else "a constraint without a known name"
 
 
-_CATCH = "to catch it and go on: with uow.savepoint(): ... inside the try"
+_CATCH = "to catch it and go on: {e.asynchronous}with uow.attempt() as attempt: ..., and look at attempt.failure"
 
 
 @dataclass(eq=False)
@@ -80,7 +81,7 @@ class UniqueViolation(ConstraintViolation):
     code = "unique-violation"
     what = "{e.place} has a row with the same values already"
     why = "{e.name} admits each value once"
-    fix = f"update the row that is there, or say what wins: insert(...).on_conflict_do_update(...)\n{_CATCH}"
+    fix = "update the row that is there, or say what wins: insert(...).on_conflict_do_update(...)\n" + _CATCH
 
 
 @dataclass(eq=False)
@@ -90,7 +91,7 @@ class ForeignKeyViolation(ConstraintViolation):
     code = "foreign-key-violation"
     what = "a foreign key of {e.place} points to no row"
     why = "{e.name}: the row it names does not exist, or was to be deleted while rows refer to it"
-    fix = f"add the row it refers to first, or delete the rows that refer to it first (ondelete='CASCADE')\n{_CATCH}"
+    fix = "add the row it refers to first, or delete the rows that refer to it first (ondelete='CASCADE')\n" + _CATCH
 
 
 @dataclass(eq=False)
@@ -100,7 +101,7 @@ class CheckViolation(ConstraintViolation):
     code = "check-violation"
     what = "a row of {e.place} breaks a check"
     why = "{e.name} refused its values"
-    fix = f"check the values before they are sent, by the rule of that constraint\n{_CATCH}"
+    fix = "check the values before they are sent, by the rule of that constraint\n" + _CATCH
 
 
 @dataclass(eq=False)
@@ -120,7 +121,7 @@ class ExclusionViolation(ConstraintViolation):
     code = "exclusion-violation"
     what = "a row of {e.place} conflicts with one that exists"
     why = "{e.name} excludes it, as two bookings of one time"
-    fix = f"choose other values, or change the row that is there\n{_CATCH}"
+    fix = "choose other values, or change the row that is there\n" + _CATCH
 
 
 # transactions that met
@@ -140,7 +141,7 @@ class SerializationFailure(TransactionConflict):
     code = "serialization-failure"
     what = "another transaction changed what this one had read"
     why = "both cannot be true one after the other, so the database rolled this one back ({e.state})"
-    fix = "run the use case with db.run(use_case, ...): it repeats the whole of it"
+    fix = "run the use case with {e.awaited}db.run(use_case, ...): it repeats the whole of it"
 
 
 @dataclass(eq=False)
@@ -151,7 +152,7 @@ class Deadlock(TransactionConflict):
     what = "two transactions waited for each other"
     why = "the database rolled this one back so that the other can go on ({e.state}){e.sent}"
     fix = (
-        "run the use case with db.run(use_case, ...): it repeats the whole of it\n"
+        "run the use case with {e.awaited}db.run(use_case, ...): it repeats the whole of it\n"
         "and where it happens often, lock rows in one order everywhere: select(...).order_by(key).with_for_update()"
     )
 
@@ -192,7 +193,7 @@ class LostConnection(DatabaseFailure, exc.OperationalError):
     code = "lost-connection"
     what = "the connection to the database was lost"
     why = "the server stopped, or something between ended the connection ({e.state}){e.sent}"
-    fix = "run the use case with db.run(use_case, ...): it repeats the whole of it on a new connection"
+    fix = "run the use case with {e.awaited}db.run(use_case, ...): it repeats the whole of it on a new connection"
     connection_invalidated = True
 
 
@@ -213,7 +214,7 @@ class ReadOnlyServer(DatabaseFailure, exc.InternalError):
     code = "read-only-server"
     what = "the server does not accept writes"
     why = "it is a replica, was demoted, or its transaction is read-only ({e.state})"
-    fix = "point the URL at the primary; after a failover, db.run(use_case, ...) finds the new one"
+    fix = "point the URL at the primary; after a failover, {e.awaited}db.run(use_case, ...) finds the new one"
 
 
 @dataclass(eq=False)
@@ -223,7 +224,7 @@ class StalePlan(DatabaseFailure, exc.NotSupportedError):
     code = "stale-plan"
     what = "a table changed under a prepared statement"
     why = "a migration ran while this connection was open ({e.state}){e.sent}"
-    fix = "run the use case with db.run(use_case, ...): it repeats the whole of it once"
+    fix = "run the use case with {e.awaited}db.run(use_case, ...): it repeats the whole of it once"
 
 
 @dataclass(eq=False)

@@ -31,6 +31,16 @@ class HermeticError(Exception):
                 lines.append(f"{label}: " + text.replace("\n", "\n     "))
         return "\n".join(lines)
 
+    @property
+    def awaited(self) -> str:
+        """The word before a call in a text for async code; an error that shows code has the fact `is_async`."""
+        return "await " if getattr(self, "is_async", False) else ""
+
+    @property
+    def asynchronous(self) -> str:
+        """The word before a block in a text for async code."""
+        return "async " if getattr(self, "is_async", False) else ""
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.what.format(e=self)}>"
 

@@ -57,16 +57,6 @@ class NotTheOwner(HermeticError, exc.InvalidRequestError):
         "to undo a part, {e.asynchronous}with uow.savepoint(): ..."
     )
 
-    @property
-    def awaited(self) -> str:
-        """Return the word before a call of an async unit."""
-        return "await " if self.is_async else ""
-
-    @property
-    def asynchronous(self) -> str:
-        """Return the word before a block of an async unit."""
-        return "async " if self.is_async else ""
-
 
 @dataclass(eq=False)
 class SwallowedFailure(HermeticError, exc.PendingRollbackError):
@@ -86,16 +76,9 @@ class SwallowedFailure(HermeticError, exc.PendingRollbackError):
     )
     fix = (
         "let the error leave the block of the unit\n"
-        "or, to catch it and go on, put what may fail into a savepoint, and the try around it:\n"
-        "try:\n"
-        "    {e.asynchronous}with uow.savepoint(): ...\n"
-        "except IntegrityError: ..."
+        "or, where a constraint may be broken, let the unit catch it: "
+        "{e.asynchronous}with uow.attempt() as attempt: ..., and look at attempt.failure"
     )
-
-    @property
-    def asynchronous(self) -> str:
-        """Return the word before a block of an async unit."""
-        return "async " if self.is_async else ""
 
 
 @dataclass(eq=False)
@@ -109,11 +92,6 @@ class UnitClosed(HermeticError, exc.InvalidRequestError):
     what = "this unit of work {e.state}"
     why = "a unit of work is one transaction; the one of {e.owner} is not open"
     fix = "open another: {e.asynchronous}with db.begin() as uow: ..."
-
-    @property
-    def asynchronous(self) -> str:
-        """Return the word before a block of an async unit."""
-        return "async " if self.is_async else ""
 
 
 @dataclass(eq=False)
@@ -133,13 +111,3 @@ class UnitShared(HermeticError, exc.IllegalStateChangeError):
         "or read on the Database, which any number of tasks and threads share: {e.awaited}db.all(...)\n"
         "or do one after the other; for a timeout use asyncio.timeout, since wait_for is a task of its own before 3.12"
     )
-
-    @property
-    def awaited(self) -> str:
-        """Return the word before a call of an async unit."""
-        return "await " if self.is_async else ""
-
-    @property
-    def asynchronous(self) -> str:
-        """Return the word before a block of an async unit."""
-        return "async " if self.is_async else ""

@@ -8,12 +8,21 @@ Source: PostgreSQL manual, "COMMIT" and "SAVEPOINT"; SQLAlchemy manual, "Dialect
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, ExceptionContext, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import SessionTransaction
 
+from hermetic.errors import LostConnection, TransactionConflict
 from hermetic.guard.session import GuardedSession
+
+FINAL = (TransactionConflict, LostConnection)
+"""What ends the whole transaction: no savepoint undoes it. MariaDB has rolled back all of it after a deadlock, and runs
+what follows in autocommit.
+"""
 
 _OWNER = "hermetic_unit"
 _MARIADB_NO_TABLE = 1146
@@ -56,8 +65,21 @@ def _claim(session: GuardedSession, transaction: SessionTransaction, connection:
 @event.listens_for(GuardedSession, "after_transaction_end")
 def _forgive(session: GuardedSession, transaction: SessionTransaction) -> None:
     # with a failure inside, a savepoint can only have been rolled back: its release is refused
-    if session.failure is not None and session.failure.savepoint is transaction:
+    failure = session.failure
+    if failure is not None and failure.savepoint is transaction and not isinstance(failure.error, FINAL):
         session.failure = None
+
+
+@contextmanager
+def first_told(session: GuardedSession) -> Generator[None]:
+    """Let the error that ended a whole transaction leave, and not the one that its savepoint is gone."""
+    try:
+        yield
+    except DBAPIError as error:
+        first = session.failure.error if session.failure is not None else error
+        if first is error or not isinstance(first, FINAL):
+            raise
+        raise first from first.__cause__  # the driver's error stays the cause
 
 
 def is_aborted(connection: Connection) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from sqlalchemy import Connection, Engine, Select, Table, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,9 +13,10 @@ from sqlalchemy.orm import Mapper, QueryableAttribute, Session
 
 from hermetic._lift import cross
 from hermetic.engine import AsyncReader, Lease, Paging, Reader, estimated, fetching
-from hermetic.errors import SwallowedFailure, UnitClosed, WrongStatement
-from hermetic.guard import AsyncGuardedSession, GuardedSession, Owner, caller, is_aborted
+from hermetic.errors import ConstraintViolation, SwallowedFailure, UnitClosed, WrongStatement
+from hermetic.guard import AsyncGuardedSession, GuardedSession, Owner, caller, first_told, is_aborted
 from hermetic.shape import Fetch, Path, Plan, Plans, tables_of
+from hermetic.work.attempt import AsyncAttempt, Attempt, FailureT
 from hermetic.work.leases import UnitConnection
 from hermetic.work.load import Loader, check
 from hermetic.work.steps import Steps, listed, steps_of
@@ -230,15 +231,38 @@ class UnitOfWork(Reader):
     def savepoint(self) -> Generator[None]:
         """Open a part of this unit that can be undone alone: rolled back if the block raises, kept otherwise.
 
-        A database error is caught around it, never inside: `try:`, `with uow.savepoint(): ...`, `except ...`.
+        What leaves the block is raised; where an error is expected, `attempt` is the shorter way.
 
         Raises:
             SwallowedFailure: one was caught inside; the part was rolled back, and the unit can go on.
         Statements: SAVEPOINT, then RELEASE or ROLLBACK TO.
         """
-        with self.session.begin_nested():
+        with first_told(self.session), self.session.begin_nested():
             yield
             _ = self.session  # refused where the block has caught a failure
+
+    @overload
+    def attempt(self) -> Attempt[ConstraintViolation]: ...
+    @overload
+    def attempt(self, *errors: type[FailureT]) -> Attempt[FailureT]: ...
+    def attempt(self, *errors: type[Any]) -> Attempt[Any]:
+        """Open a part of this unit that may fail: one of `errors` that leaves the block is told and not raised, the
+        part is undone, and the unit goes on.
+
+        `with uow.attempt(UniqueViolation) as attempt: uow.add(user)`, and then `attempt.failure` is the error, or None.
+        The block flushes at its end. After a failure everything is as before it: what was added inside is out of the
+        unit and can be added again, what was changed has the values it had.
+
+        Args:
+            errors: classes of what may fail; without any, all of `ConstraintViolation`. What ends the whole transaction
+                (`TransactionConflict`, `LostConnection`) is raised even if it is named.
+        Raises:
+            SwallowedFailure: a database error was caught inside the block; it was rolled back, and the unit can go on.
+            Whatever else leaves the block, after it was rolled back.
+        Statements: SAVEPOINT before the first of the block, the flush, and RELEASE; or ROLLBACK TO, and 1 SELECT for
+            each class and each relationship of which something loaded had been changed inside.
+        """
+        return Attempt(lambda: self._transaction.session, self._transaction.load, errors or (ConstraintViolation,))
 
     def __enter__(self) -> Self:
         self._transaction.begin()
@@ -298,9 +322,20 @@ class AsyncUnitOfWork(AsyncReader):
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None]:
-        async with self.session.begin_nested():
-            yield
-            _ = self.session
+        with first_told(self._transaction.session):
+            async with self.session.begin_nested():
+                yield
+                _ = self.session
+
+    @overload
+    def attempt(self) -> AsyncAttempt[ConstraintViolation]: ...
+    @overload
+    def attempt(self, *errors: type[FailureT]) -> AsyncAttempt[FailureT]: ...
+    def attempt(self, *errors: type[Any]) -> AsyncAttempt[Any]:
+        transaction = self._transaction
+        return AsyncAttempt(
+            self._bridge, lambda: transaction.session, transaction.load, errors or (ConstraintViolation,)
+        )
 
     async def __aenter__(self) -> Self:
         self._transaction.begin()
