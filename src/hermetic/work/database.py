@@ -229,7 +229,7 @@ def _autocommit(
     engine: Engine, recorder: Recorder, pool: Pool, limits: Limits | None, secret: str | bytes | None
 ) -> Autocommit:
     limits = limits or Limits()
-    paging, bounds = Paging(engine.dialect, secret, limits.page), Bounds(limits.rows, limits.bytes)
+    paging, bounds = Paging(engine.dialect, secret, limits.page), Bounds(limits.rows, limits.bytes, limits.children)
     return Autocommit(engine, recorder, paging, bounds, pool.capacity(is_memory=is_memory(engine.url)))
 
 
