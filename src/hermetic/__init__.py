@@ -3,7 +3,7 @@
 `select()` decides which rows, the shape decides what of them, the unit of work decides when it is true.
 """
 
-from hermetic.engine import Limits, Page, Pool
+from hermetic.engine import Limits, Page, Pool, deadline
 from hermetic.errors import (
     CannotConnect,
     CannotLoad,
@@ -12,6 +12,7 @@ from hermetic.errors import (
     ConstraintViolation,
     CycleFound,
     DatabaseFailure,
+    DeadlineExceeded,
     Deadlock,
     DiskFull,
     EntityOutsideUnit,
@@ -87,6 +88,7 @@ __all__ = [
     "CycleFound",
     "Database",
     "DatabaseFailure",
+    "DeadlineExceeded",
     "Deadlock",
     "DiskFull",
     "EntityOutsideUnit",
@@ -144,6 +146,7 @@ __all__ = [
     "WrongStatement",
     "WrongToken",
     "count",
+    "deadline",
     "lint_models",
     "many",
     "path",

@@ -27,6 +27,7 @@ def _sample(cls: type[HermeticError]) -> HermeticError:
     facts: dict[str, Any] = {}
     typed: dict[str, Any] = {
         "int": 3,
+        "float": 2.5,
         "bool": False,
         "Sequence[Problem]": PROBLEMS,
         "Sequence[Holder]": HOLDERS,

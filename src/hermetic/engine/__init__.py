@@ -2,6 +2,7 @@
 
 from hermetic.engine.connect import make_async_engine, make_engine
 from hermetic.engine.custody import custody_of
+from hermetic.engine.deadline import Deadline, deadline, remaining
 from hermetic.engine.direct import direct
 from hermetic.engine.estimate import estimated
 from hermetic.engine.fetch import fetching
@@ -17,6 +18,7 @@ from hermetic.engine.streaming import Batches, Lease
 __all__ = [
     "AsyncReader",
     "Batches",
+    "Deadline",
     "Lease",
     "Limits",
     "Page",
@@ -25,11 +27,13 @@ __all__ = [
     "Reader",
     "Source",
     "custody_of",
+    "deadline",
     "direct",
     "estimated",
     "fetching",
     "is_memory",
     "make_async_engine",
     "make_engine",
+    "remaining",
     "with_snapshot",
 ]

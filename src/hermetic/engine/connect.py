@@ -11,16 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hermetic.engine.age import watch_age
 from hermetic.engine.custody import Custody
+from hermetic.engine.enforce import hold_to_deadlines, watch_opened
 from hermetic.engine.failures import explain_connect, install_explanations
 from hermetic.engine.fit import Fit
 from hermetic.engine.liveness import watch_liveness
 from hermetic.engine.mariadb import OPTIONS as MARIADB_OPTIONS
 from hermetic.engine.mariadb import prepare_mariadb
+from hermetic.engine.opening import opened
 from hermetic.engine.pool import Pool
 from hermetic.engine.sqlite import is_memory, prepare_sqlite
 from hermetic.engine.versions import check_version
 from hermetic.engine.wire import connect_options, keep_alive, wrong_settings
-from hermetic.errors import MissingPackage, PoolError, UnknownDriver
+from hermetic.errors import HermeticError, MissingPackage, PoolError, UnknownDriver
 
 E = TypeVar("E")
 
@@ -125,9 +127,11 @@ def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
     fit = Fit(engine, pool, shown)
 
     def connect(dialect: Dialect, record: Any, arguments: Any, options: Any) -> Any:
-        fit.connect = lambda: dialect.connect(*arguments, **options)
+        fit.connect = lambda: opened(dialect, arguments, options, pool.connect_timeout)[0]
         try:
-            return dialect.connect(*arguments, **options)
+            made, ready_by = opened(dialect, arguments, options, pool.connect_timeout)
+        except HermeticError:
+            raise
         except (
             Exception
         ) as error:  # looked at, never renamed: what is not known to be a failed connection passes through
@@ -135,6 +139,9 @@ def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
             if explained is None:
                 raise
             raise explained from error
+        if not is_memory(url):  # whose one connection is the database
+            watch_opened(engine, record, made, ready_by)
+        return made
 
     event.listen(engine, "do_connect", connect)
     if engine.dialect.name == "sqlite":
@@ -148,6 +155,7 @@ def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
         watch_age(engine, pool.recycle)
     keep_alive(engine)
     fit.watch()
+    hold_to_deadlines(engine)
     custody = Custody(pool.capacity(is_memory=is_memory(url)), pool.timeout, is_async=engine.dialect.is_async)
     custody.check = fit.check
     custody.watch(engine)

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, event, exc
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool, PoolProxiedConnection, QueuePool
 from sqlalchemy.pool import Pool as AnyPool
 
+from hermetic.engine.queue import AsyncTimedQueue, TimedQueue
 from hermetic.errors import Holder, PoolExhausted
 from hermetic.guard import Spot, caller, hand, is_over, owner_name, placed, spot, whereabouts
 
@@ -116,9 +117,13 @@ class _Watched(AnyPool):
 class WatchedQueue(_Watched, QueuePool):
     """The pool of a `Database`."""
 
+    _queue_class = TimedQueue
+
 
 class WatchedAsyncQueue(_Watched, AsyncAdaptedQueuePool):
     """The pool of an `AsyncDatabase`."""
+
+    _queue_class = AsyncTimedQueue
 
 
 class WatchedNone(_Watched, NullPool):

@@ -15,8 +15,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import PoolProxiedConnection
 
+from hermetic.engine.deadline import STATEMENT, current
 from hermetic.engine.failures import explain_failure
 from hermetic.engine.kinds import sqlstate
+from hermetic.errors import HermeticError
 from hermetic.shape import Fetch, Parameters, Rows, Step
 
 Call = Callable[[Any, str, Parameters], Rows]
@@ -99,6 +101,9 @@ def direct(engine: Engine, otherwise: Fetch, sent: Callable[[str], None]) -> Fet
             return run(pooled, sql, parameters)
         except Exception as error:  # looked at, never renamed
             pooled.invalidate(error)
+            deadline = current()
+            if deadline is not None and not deadline.remaining:
+                raise deadline.exceeded(STATEMENT) from error
             if (sqlstate(error) or "").startswith(_WAITED):
                 failure = explain_failure(error, engine.dialect, sql)
                 raise failure or OperationalError(sql, None, error, hide_parameters=True) from error
@@ -116,5 +121,7 @@ def _taken(engine: Engine) -> PoolProxiedConnection | None:
     """Return a connection of the pool, or None where SQLAlchemy must explain why there is none."""
     try:
         return engine.raw_connection()
+    except HermeticError:
+        raise
     except (DBAPIError, engine.dialect.loaded_dbapi.Error):
         return None

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
 
+from hermetic.engine.deadline import STATEMENT, current
 from hermetic.engine.watch import HIDDEN, Watch
 from hermetic.errors import TruncatedAggregate
 from hermetic.shape import TABLES
@@ -88,8 +90,24 @@ def _begun(connection: Connection) -> None:
         return
     if options.get(SNAPSHOT):
         # of the next transaction alone: SQLAlchemy's own way would set the session, and take six round trips more
-        _execute(connection.connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    _execute(connection.connection, "START TRANSACTION")
+        _send(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    _send(connection, "START TRANSACTION")
+
+
+def _send(connection: Connection, sql: str) -> None:
+    """Send what begins a transaction; a failure is SQLAlchemy's error and a lost connection is invalidated, which
+    SQLAlchemy does for statements of its own.
+    """
+    dialect = connection.dialect
+    try:
+        _execute(connection.connection, sql)
+    except dialect.loaded_dbapi.Error as error:
+        if dialect.is_disconnect(error, connection.connection, None):
+            connection.invalidate(error)
+        deadline = current()
+        if deadline is not None and not deadline.remaining:
+            raise deadline.exceeded(STATEMENT) from error
+        raise OperationalError(sql, None, error, hide_parameters=True) from error
 
 
 def _note_level(connection: Connection, options: Mapping[str, Any]) -> None:

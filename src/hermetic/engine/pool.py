@@ -18,6 +18,7 @@ class Pool:
         size: connections kept open, 0 to n; 0 with `is_pooling` false.
         overflow: connections opened beyond `size` under load, closed when they come back.
         timeout: seconds to wait for a connection when all are out.
+        connect_timeout: seconds in which a new connection must be ready for use, name lookup and login included.
         recycle: seconds after which a connection is replaced when it is next taken; up to 5 % less, by chance, so that
             connections made together do not end together.
         ping_idle: a connection that was idle for this many seconds is checked before use (one round trip); one that
@@ -32,6 +33,7 @@ class Pool:
     size: int = 10
     overflow: int = 10
     timeout: float = 10.0
+    connect_timeout: float = 10.0
     recycle: float = 1800.0
     ping_idle: float = 1.0
     instances: int = 1
@@ -39,7 +41,7 @@ class Pool:
     is_shared: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("size", "overflow", "timeout", "recycle", "ping_idle"):
+        for name in ("size", "overflow", "timeout", "connect_timeout", "recycle", "ping_idle"):
             if getattr(self, name) < 0:
                 raise ValueError(f"Pool {name}={getattr(self, name)} is negative; use 0 or more")
         if self.instances < 1:
@@ -54,6 +56,7 @@ class Pool:
         size: int = 10,
         overflow: int = 10,
         timeout: float = 10.0,
+        connect_timeout: float = 10.0,
         recycle: float = 1800.0,
         ping_idle: float = 1.0,
         instances: int = 1,
@@ -63,6 +66,7 @@ class Pool:
             size=size,
             overflow=overflow,
             timeout=timeout,
+            connect_timeout=connect_timeout,
             recycle=recycle,
             ping_idle=ping_idle,
             instances=instances,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol, TypeVar, TypeVarTuple, overload
 
@@ -20,6 +20,7 @@ from hermetic.shape import BoundRead, Fetch, Plan, Plans, ShapeOf, ShapeType, Va
 
 Entity = TypeVar("Entity")
 ShapeT = TypeVar("ShapeT")
+Found = TypeVar("Found")
 Ts = TypeVarTuple("Ts")
 
 
@@ -29,8 +30,12 @@ class Source(Protocol):
     plans: Plans
     paging: Paging
 
-    def fetching(self, plan: Plan) -> AbstractContextManager[Fetch]:
-        """Return a context manager that yields what fetches the rows of a plan, all its statements in one snapshot."""
+    def read(self, plan: Plan, use: Callable[[Fetch], Found]) -> Found:
+        """Return what `use` makes of the rows of a plan, which it fetches, all statements in one snapshot."""
+        ...
+
+    def within(self, call: str) -> AbstractContextManager[object]:
+        """Return a block by whose deadline a call of several reads is over."""
         ...
 
     def lease(self) -> Lease:
@@ -212,12 +217,18 @@ class Reader:
         """
         definition, chosen = _definition((shape, statement), "page")
         cut = self._source.paging.cut(definition, chosen, after, limit)
-        number = None if total is None else self._total(cut.chosen, total)
-        plan, values = self._source.plans.plan(definition, cut.statement(), "page", with_order=True)
-        root = plan.root
-        with self._source.fetching(plan) as fetch:
-            rows = fetch(root, *root.bind(values))
-            return cut.page(rows, lambda shown: plan.made(shown, fetch, values), root.order, number)
+        with self._source.within("page"):
+            number = None if total is None else self._total(cut.chosen, total)
+            plan, values = self._source.plans.plan(
+                definition, cut.statement(), "page", with_order=True, is_bounded=False
+            )
+            root = plan.root
+
+            def paged(fetch: Fetch) -> Page[ShapeT]:
+                rows = fetch(root, *root.bind(values))
+                return cut.page(rows, lambda shown: root.made(shown, fetch, values), root.order, number)
+
+            return self._source.read(plan, paged)
 
     @overload
     def stream(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> Generator[ShapeT]: ...
@@ -306,21 +317,22 @@ class Reader:
             _check_select(target[0], verb)
             return self._source.selected(_limited(target[0], most), verb)
         plan, values = self._planned(target, verb, most)
-        with self._source.fetching(plan) as fetch:
-            return plan.run(fetch, values)
+        return self._source.read(plan, lambda fetch: plan.run(fetch, values))
 
     def _total(self, statement: Select[Any], kind: str) -> int:
         about = self._source.estimated(statement.order_by(None)) if kind == "estimated" else None
         return self.count(statement) if about is None else about
 
-    def _planned(self, target: tuple[Any, ...], verb: str, most: int | None) -> tuple[Plan, Values]:
+    def _planned(
+        self, target: tuple[Any, ...], verb: str, most: int | None, *, is_bounded: bool = True
+    ) -> tuple[Plan, Values]:
         if isinstance(target[0], BoundRead):
-            return self._source.plans.prepared(target[0], verb, most)
+            return self._source.plans.prepared(target[0], verb, most, is_bounded=is_bounded)
         definition, statement = _definition(target, verb)
-        return self._source.plans.plan(definition, _limited(statement, most), verb)
+        return self._source.plans.plan(definition, _limited(statement, most), verb, is_bounded=is_bounded)
 
     def _batches(self, target: tuple[Any, ...]) -> Batches:
-        return Batches(self._source.lease(), *self._planned(target, "stream", None))
+        return Batches(self._source.lease(), *self._planned(target, "stream", None, is_bounded=False))
 
     def _at_most_one(self, target: tuple[Any, ...], verb: str) -> list[Any]:
         statement = target[-1]
@@ -334,8 +346,7 @@ class Reader:
         if not hasattr(target, "__shape__"):
             return self._source.entity(target, key)
         plan, values = self._source.plans.by_key(target.__shape__(), key)
-        with self._source.fetching(plan) as fetch:
-            found = plan.run(fetch, values)
+        found = self._source.read(plan, lambda fetch: plan.run(fetch, values))
         return found[0] if found else None
 
     def _value(self, statement: Select[Any]) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hermetic._lift import cross
+from hermetic.engine.enforce import hold
 from hermetic.engine.fetch import executed, fetching
 from hermetic.errors import CannotStream
 from hermetic.shape import Plan
@@ -34,6 +36,10 @@ class Lease(Protocol):
 
     def check(self) -> None:
         """Raise if the transaction is over."""
+        ...
+
+    def within(self, stream: Batches) -> AbstractContextManager[object]:
+        """Return a block by whose deadline a batch is here."""
         ...
 
     def close(self, stream: Batches) -> None:
@@ -81,11 +87,13 @@ class Batches:
         Statements: the first call sends the statement; each fetches a batch.
         """
         self.check()
-        result = self._opened() if self._result is None else self._result
-        rows: Sequence[Any] = result.fetchmany(self._size)
-        self._size = next_size(rows, self._size)
-        assert self._connection is not None
-        return self.plan.made(rows, fetching(self._connection), self._values) if rows else []
+        with self._lease.within(self):
+            result = self._opened() if self._result is None else self._result
+            assert self._connection is not None
+            hold(self._connection)
+            rows: Sequence[Any] = result.fetchmany(self._size)
+            self._size = next_size(rows, self._size)
+            return self.plan.root.made(rows, fetching(self._connection), self._values) if rows else []
 
     def leave(self) -> None:
         """Note that nobody reads on; the unit of work closes the cursor when it next uses its connection, or ends."""

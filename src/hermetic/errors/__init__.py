@@ -54,6 +54,7 @@ from hermetic.errors.reads import (
 )
 from hermetic.errors.server import (
     CannotConnect,
+    DeadlineExceeded,
     MissingTable,
     ServerTooOld,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "ConstraintViolation",
     "CycleFound",
     "DatabaseFailure",
+    "DeadlineExceeded",
     "Deadlock",
     "DiskFull",
     "EntityOutsideUnit",

@@ -10,7 +10,6 @@ from sqlalchemy import Select
 from sqlalchemy.orm import aliased
 
 from hermetic.shape.aggregates import alone
-from hermetic.shape.bounds import Bounds
 from hermetic.shape.codec import Blocks, Carrier
 from hermetic.shape.decode import Choice, Listed, Nested, Record, Slot, origin_of, origin_over
 from hermetic.shape.node import Aggregate, Children, Hop, Leaf, Node, One, Part, Together, Tree
@@ -21,9 +20,8 @@ from hermetic.shape.ways import bare, key_of
 class Row(ABC):
     """Collects what a statement must select for a node; a strategy says how collections travel."""
 
-    def __init__(self, blocks: Blocks, bounds: Bounds) -> None:
+    def __init__(self, blocks: Blocks) -> None:
         self.blocks = blocks
-        self.bounds = bounds
         self.carriers: list[Carrier] = []
         self.joins: list[tuple[Any, ...]] = []
         self.kept: list[Any] = []

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import URL, Engine, MetaData, Select
+from sqlalchemy import URL, Connection, Engine, MetaData, Select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
 from hermetic._lift import cross
 from hermetic.engine import (
     AsyncReader,
+    Deadline,
     Lease,
     Limits,
     Paging,
@@ -27,7 +29,7 @@ from hermetic.engine import (
     make_engine,
     with_snapshot,
 )
-from hermetic.errors import EntityOutsideUnit
+from hermetic.errors import DeadlineExceeded, EntityOutsideUnit
 from hermetic.guard import watch_failures
 from hermetic.observe import Recorder, Statement
 from hermetic.shape import Bounds, Fetch, Parameters, Plan, Plans, Rows, Step, gathered
@@ -36,37 +38,70 @@ from hermetic.work.unit import AsyncUnitOfWork, UnitOfWork
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Found = TypeVar("Found")
+
+_NO_DEADLINE = nullcontext()
+
+
+def _on_connection(engine: Engine, read: Callable[[Connection], Found]) -> Found:
+    """Return what a read finds; once more, on another connection, where its own was lost: a read changes nothing."""
+    with engine.connect() as connection:
+        try:
+            return read(connection)
+        except DBAPIError as error:
+            if not connection.invalidated or isinstance(error, DeadlineExceeded):
+                raise
+    with engine.connect() as connection:
+        return read(connection)
 
 
 class Autocommit:
     """The source of reads outside any transaction: a connection for each, and one round trip."""
 
     def __init__(
-        self, engine: Engine, recorder: Recorder, paging: Paging, bounds: Bounds, capacity: int | None
+        self,
+        engine: Engine,
+        recorder: Recorder,
+        paging: Paging,
+        bounds: Bounds,
+        capacity: int | None,
+        seconds: float | None,
     ) -> None:
         self.plans = Plans(engine.dialect, bounds)
         self.paging = paging
         self._capacity = capacity
-        self._direct = nullcontext(direct(engine, self._fetched, recorder.sent))
+        self._seconds = seconds
+        self._direct = direct(engine, self._fetched, recorder.sent)
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._snapshot = with_snapshot(engine)
 
-    def fetching(self, plan: Plan) -> AbstractContextManager[Fetch]:
-        """Return what fetches on a connection of its own; several statements share one read-only transaction."""
-        return self._direct if plan.statements == 1 else self._in_snapshot()
+    def read(self, plan: Plan, use: Callable[[Fetch], Found]) -> Found:
+        """Return what `use` fetches on a connection of its own; several statements share one read-only transaction."""
+        if self._seconds is None:
+            return self._read(plan, use)
+        with Deadline(f"the read of {plan.shape}", self._seconds):
+            return self._read(plan, use)
 
-    @contextmanager
-    def _in_snapshot(self) -> Generator[Fetch]:
-        with self._snapshot.begin() as connection:
-            yield fetching(connection)
+    def within(self, call: str) -> AbstractContextManager[object]:
+        """Return a block by whose deadline the call is over."""
+        return _NO_DEADLINE if self._seconds is None else Deadline(call, self._seconds)
+
+    def _read(self, plan: Plan, use: Callable[[Fetch], Found]) -> Found:
+        if plan.statements == 1:
+            return use(self._direct)
+
+        def in_snapshot(connection: Connection) -> Found:
+            with connection.begin():
+                return use(fetching(connection))
+
+        return _on_connection(self._snapshot, in_snapshot)
 
     def _fetched(self, step: Step, sql: str, parameters: Parameters) -> Rows:
-        with self._engine.connect() as connection:
-            return fetching(connection)(step, sql, parameters)
+        return _on_connection(self._engine, lambda connection: fetching(connection)(step, sql, parameters))
 
     def lease(self) -> Lease:
         """Return a connection of its own for a stream."""
-        return OwnConnection(self._snapshot, self._capacity)
+        return OwnConnection(self._snapshot, self._capacity, self.within)
 
     def selected(self, statement: Select[Any], verb: str) -> list[Any]:
         """Return the values or rows that the statement selects."""
@@ -74,14 +109,17 @@ class Autocommit:
         for each in chosen:
             if each.get("entity") is not None and each["expr"] is each["entity"]:
                 raise EntityOutsideUnit(each["name"], verb)
-        with self._engine.connect() as connection:
+
+        def read(connection: Connection) -> list[Any]:
             result = connection.execute(gathered(statement, connection.dialect))
             return list(result.all()) if len(chosen) > 1 else list(result.scalars().all())
 
+        with self.within(verb):
+            return _on_connection(self._engine, read)
+
     def estimated(self, statement: Select[Any]) -> int | None:
         """Return about how many rows the statement finds, where the server tells."""
-        with self._engine.connect() as connection:
-            return estimated(connection, statement)
+        return _on_connection(self._engine, lambda connection: estimated(connection, statement))
 
     def entity(self, model: type[Any], key: Any) -> Any:
         """Refuse: there is no unit of work to own an entity."""
@@ -97,6 +135,9 @@ class Database(Reader):
     Args:
         url: SQLAlchemy URL, e.g. `postgresql+psycopg://app@db/app`.
         pool: a preset of `Pool`; without one, `Pool.server()`.
+        deadline: seconds in which each call is over, whatever the server does: a read, each batch of a stream, a unit
+            of work as a whole, `run()` with all its attempts. `with deadline(...)` around a call sets a nearer one.
+            None sets no bound.
     Raises:
         UnknownDriver: the URL cannot be read, or names no sync driver.
         MissingPackage: the driver is not installed.
@@ -109,12 +150,14 @@ class Database(Reader):
         pool: Pool | None = None,
         limits: Limits | None = None,
         page_secret: str | bytes | None = None,
+        deadline: float | None = None,
     ) -> None:
         pool = pool or Pool.server()
         self._engine = make_engine(url, pool)
         watch_failures(self._engine)
         self._recorder = Recorder(self._engine)
-        self._autocommit = _autocommit(self._engine, self._recorder, pool, limits, page_secret)
+        self._seconds = deadline
+        self._autocommit = _autocommit(self._engine, self._recorder, pool, limits, page_secret, deadline)
         super().__init__(self._autocommit)
 
     @property
@@ -124,7 +167,7 @@ class Database(Reader):
 
     def begin(self) -> UnitOfWork:
         """Return a unit of work: `with db.begin() as uow:` commits when the block ends and rolls back if it raises."""
-        return UnitOfWork(self._engine, self._autocommit.plans, self._autocommit.paging)
+        return UnitOfWork(self._engine, self._autocommit.plans, self._autocommit.paging, self._seconds)
 
     def run(self, use_case: Callable[Concatenate[UnitOfWork, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a use case in a unit of work of its own and return what it returns, after the commit.
@@ -132,7 +175,7 @@ class Database(Reader):
         Raises:
             Whatever the use case raises; then everything it did is rolled back.
         """
-        with self.begin() as uow:
+        with self._autocommit.within(_name(use_case)), self.begin() as uow:
             return use_case(uow, *args, **kwargs)
 
     def recorded(self) -> AbstractContextManager[list[Statement]]:
@@ -179,13 +222,15 @@ class AsyncDatabase(AsyncReader):
         pool: Pool | None = None,
         limits: Limits | None = None,
         page_secret: str | bytes | None = None,
+        deadline: float | None = None,
     ) -> None:
         pool = pool or Pool.server()
         self._engine = make_async_engine(url, pool)
         core = self._engine.sync_engine
         watch_failures(core)
         self._recorder = Recorder(core)
-        self._autocommit = _autocommit(core, self._recorder, pool, limits, page_secret)
+        self._seconds = deadline
+        self._autocommit = _autocommit(core, self._recorder, pool, limits, page_secret, deadline)
         # the session holds no connection: only its way into the greenlet is used
         super().__init__(Reader(self._autocommit), AsyncSession(self._engine))
 
@@ -195,13 +240,14 @@ class AsyncDatabase(AsyncReader):
         return self._engine
 
     def begin(self) -> AsyncUnitOfWork:
-        return AsyncUnitOfWork(self._engine, self._autocommit.plans, self._autocommit.paging)
+        return AsyncUnitOfWork(self._engine, self._autocommit.plans, self._autocommit.paging, self._seconds)
 
     async def run(
         self, use_case: Callable[Concatenate[AsyncUnitOfWork, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        async with self.begin() as uow:
-            return await use_case(uow, *args, **kwargs)
+        with self._autocommit.within(_name(use_case)):
+            async with self.begin() as uow:
+                return await use_case(uow, *args, **kwargs)
 
     def recorded(self) -> AbstractContextManager[list[Statement]]:
         return self._recorder.recording()
@@ -226,11 +272,22 @@ class AsyncDatabase(AsyncReader):
 
 
 def _autocommit(
-    engine: Engine, recorder: Recorder, pool: Pool, limits: Limits | None, secret: str | bytes | None
+    engine: Engine,
+    recorder: Recorder,
+    pool: Pool,
+    limits: Limits | None,
+    secret: str | bytes | None,
+    seconds: float | None,
 ) -> Autocommit:
+    if seconds is not None and seconds <= 0:
+        raise ValueError(f"Database deadline={seconds} ends every call before it begins; use more than 0, or None")
     limits = limits or Limits()
-    paging, bounds = Paging(engine.dialect, secret, limits.page), Bounds(limits.rows, limits.bytes, limits.children)
-    return Autocommit(engine, recorder, paging, bounds, pool.capacity(is_memory=is_memory(engine.url)))
+    paging, bounds = Paging(engine.dialect, secret, limits.page), Bounds(limits.rows, limits.bytes)
+    return Autocommit(engine, recorder, paging, bounds, pool.capacity(is_memory=is_memory(engine.url)), seconds)
+
+
+def _name(use_case: Callable[..., Any]) -> str:
+    return f"the use case {getattr(use_case, '__qualname__', repr(use_case))}"
 
 
 def _metadata(base: type[DeclarativeBase] | MetaData) -> MetaData:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from sqlalchemy import Connection, Engine
 
@@ -16,7 +17,10 @@ class OwnConnection:
 
     is_shared = False
 
-    def __init__(self, engine: Engine, capacity: int | None) -> None:
+    def __init__(
+        self, engine: Engine, capacity: int | None, within: Callable[[str], AbstractContextManager[object]]
+    ) -> None:
+        self._within = within
         self._engine = engine
         self._capacity = capacity
         self._connection: Connection | None = None
@@ -39,6 +43,10 @@ class OwnConnection:
 
     def check(self) -> None:
         """Do nothing: the stream ends the transaction itself."""
+
+    def within(self, stream: Batches) -> AbstractContextManager[object]:
+        """Return a block by whose deadline a batch is here."""
+        return self._within(f"a batch of {stream.shape}")
 
     def close(self, stream: Batches) -> None:
         """Give the connection back."""
@@ -69,6 +77,10 @@ class UnitConnection:
             UnitClosed: it is.
         """
         self._check()
+
+    def within(self, stream: Batches) -> AbstractContextManager[object]:
+        """Return a block without a deadline of its own: the unit has one."""
+        return nullcontext()
 
     def close(self, stream: Batches) -> None:
         """Forget the stream; the connection stays."""

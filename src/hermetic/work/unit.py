@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, Self, TypeVar, overload
 
 from sqlalchemy import Connection, Engine, Select, Table, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapper, QueryableAttribute, Session
 
 from hermetic._lift import cross
-from hermetic.engine import AsyncReader, Lease, Paging, Reader, estimated, fetching
+from hermetic.engine import AsyncReader, Deadline, Lease, Paging, Reader, estimated, fetching
 from hermetic.errors import ConstraintViolation, SwallowedFailure, UnitClosed, WrongStatement
 from hermetic.guard import AsyncGuardedSession, GuardedSession, Owner, caller, first_told, is_aborted
 from hermetic.shape import Fetch, Path, Plan, Plans, tables_of
@@ -29,18 +29,24 @@ _SESSION: dict[str, Any] = {
 }
 
 
+_NO_DEADLINE = nullcontext()
+
+Found = TypeVar("Found")
+
+
 class Transaction:
     """What both kinds of unit are made of: one guarded session, begun once and ended once, and how reads go through
     it.
     """
 
-    def __init__(self, session: GuardedSession, plans: Plans, paging: Paging) -> None:
+    def __init__(self, session: GuardedSession, plans: Plans, paging: Paging, seconds: float | None) -> None:
         self.plans = plans
         self.paging = paging
         self._session = session
         self._state = "has not begun"
         self._streams = UnitConnection(self._connection, self._check)
         session.owner = caller()
+        self._deadline = None if seconds is None else Deadline(f"the unit of work begun at {session.owner}", seconds)
 
     @property
     def session(self) -> GuardedSession:
@@ -63,6 +69,8 @@ class Transaction:
         """Begin; the server's transaction starts with the first statement."""
         if self._state != "has not begun":
             raise UnitClosed(self._session.owner, f"{self._state}, so it cannot begin again", self._session.is_async)
+        if self._deadline is not None:
+            self._deadline.__enter__()
         self._session.begin()
         self._session.holder = Owner(self._session.owner, is_async=self._session.is_async)
         self._state = "is open"
@@ -85,11 +93,17 @@ class Transaction:
         finally:
             self._state = "has ended"
             session.holder = None
-            Session.close(session)
+            try:
+                Session.close(session)
+            finally:
+                if self._deadline is not None:
+                    self._deadline.__exit__(None, None, None)
 
     def _open(self) -> GuardedSession:
         if self._state != "is open":
             raise UnitClosed(self._session.owner, self._state, self._session.is_async)
+        if self._deadline is not None:
+            self._deadline.follow()
         return self._session
 
     # a reader's source
@@ -98,13 +112,17 @@ class Transaction:
         """Return the connection of this transaction, for a stream."""
         return self._streams
 
-    def fetching(self, plan: Plan) -> AbstractContextManager[Fetch]:
-        """Return what fetches inside the transaction, after the pending changes to the plan's tables were sent.
+    def read(self, plan: Plan, use: Callable[[Fetch], Found]) -> Found:
+        """Return what `use` fetches inside the transaction, after the pending changes to the plan's tables were sent.
 
         Raises:
             WrongStatement: the plan has several statements, and each of this transaction has its own snapshot.
         """
-        return nullcontext(fetching(self._connection(plan)))
+        return use(fetching(self._connection(plan)))
+
+    def within(self, call: str) -> AbstractContextManager[object]:
+        """Return a block without a deadline of its own: the unit has one."""
+        return _NO_DEADLINE
 
     def _connection(self, plan: Plan) -> Connection:
         session = self.session
@@ -156,8 +174,8 @@ class UnitOfWork(Reader):
     that has pending changes, and only then.
     """
 
-    def __init__(self, engine: Engine, plans: Plans, paging: Paging) -> None:
-        self._transaction = Transaction(GuardedSession(engine, **_SESSION), plans, paging)
+    def __init__(self, engine: Engine, plans: Plans, paging: Paging, seconds: float | None = None) -> None:
+        self._transaction = Transaction(GuardedSession(engine, **_SESSION), plans, paging, seconds)
         super().__init__(self._transaction)
 
     @property
@@ -277,12 +295,12 @@ class UnitOfWork(Reader):
 class AsyncUnitOfWork(AsyncReader):
     """The async twin of `UnitOfWork`: the same verbs, awaited."""
 
-    def __init__(self, engine: AsyncEngine, plans: Plans, paging: Paging) -> None:
+    def __init__(self, engine: AsyncEngine, plans: Plans, paging: Paging, seconds: float | None = None) -> None:
         self._session = AsyncGuardedSession(engine, **_SESSION)
         guarded = self._session.sync_session
         assert isinstance(guarded, GuardedSession)  # AsyncGuardedSession says so
         guarded.is_async = True
-        self._transaction = Transaction(guarded, plans, paging)
+        self._transaction = Transaction(guarded, plans, paging, seconds)
         super().__init__(Reader(self._transaction), self._session)
 
     @property
