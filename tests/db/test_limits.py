@@ -86,6 +86,8 @@ def test_collections_larger_than_allowed_are_refused_before_they_are_decoded(
         with pytest.raises(TooLarge, match="those of a read have at most 100") as refused:
             db.all(UserCard, select(User))
         assert "many(..., limit=...)" in str(refused.value)
+        with pytest.raises(TooLarge, match="bytes"):
+            db.page(UserCard, select(User))
         assert len(db.all(UserCard, select(User).where(User.id > 1))) == 6
 
 
@@ -103,7 +105,7 @@ def test_a_read_by_key_needs_no_limit(driver: str, request: pytest.FixtureReques
         assert "LIMIT" not in sent[0].sql
 
 
-@pytest.mark.parametrize("name", ["rows", "bytes", "page"])
+@pytest.mark.parametrize("name", ["rows", "bytes", "children", "page"])
 def test_a_limit_that_admits_nothing_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"Limits {name}=0 admits nothing"):
         Limits(**{name: 0})

@@ -219,14 +219,12 @@ class Reader:
         cut = self._source.paging.cut(definition, chosen, after, limit)
         with self._source.within("page"):
             number = None if total is None else self._total(cut.chosen, total)
-            plan, values = self._source.plans.plan(
-                definition, cut.statement(), "page", with_order=True, is_bounded=False
-            )
+            plan, values = self._source.plans.plan(definition, cut.statement(), "page", with_order=True)
             root = plan.root
 
             def paged(fetch: Fetch) -> Page[ShapeT]:
                 rows = fetch(root, *root.bind(values))
-                return cut.page(rows, lambda shown: root.made(shown, fetch, values), root.order, number)
+                return cut.page(rows, lambda shown: plan.made(shown, fetch, values), root.order, number)
 
             return self._source.read(plan, paged)
 
@@ -323,16 +321,14 @@ class Reader:
         about = self._source.estimated(statement.order_by(None)) if kind == "estimated" else None
         return self.count(statement) if about is None else about
 
-    def _planned(
-        self, target: tuple[Any, ...], verb: str, most: int | None, *, is_bounded: bool = True
-    ) -> tuple[Plan, Values]:
+    def _planned(self, target: tuple[Any, ...], verb: str, most: int | None) -> tuple[Plan, Values]:
         if isinstance(target[0], BoundRead):
-            return self._source.plans.prepared(target[0], verb, most, is_bounded=is_bounded)
+            return self._source.plans.prepared(target[0], verb, most)
         definition, statement = _definition(target, verb)
-        return self._source.plans.plan(definition, _limited(statement, most), verb, is_bounded=is_bounded)
+        return self._source.plans.plan(definition, _limited(statement, most), verb)
 
     def _batches(self, target: tuple[Any, ...]) -> Batches:
-        return Batches(self._source.lease(), *self._planned(target, "stream", None, is_bounded=False))
+        return Batches(self._source.lease(), *self._planned(target, "stream", None))
 
     def _at_most_one(self, target: tuple[Any, ...], verb: str) -> list[Any]:
         statement = target[-1]

@@ -93,7 +93,7 @@ class Batches:
             hold(self._connection)
             rows: Sequence[Any] = result.fetchmany(self._size)
             self._size = next_size(rows, self._size)
-            return self.plan.root.made(rows, fetching(self._connection), self._values) if rows else []
+            return self.plan.made(rows, fetching(self._connection), self._values) if rows else []
 
     def leave(self) -> None:
         """Note that nobody reads on; the unit of work closes the cursor when it next uses its connection, or ends."""

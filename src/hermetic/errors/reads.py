@@ -97,6 +97,7 @@ class TooLarge(HermeticError, exc.InvalidRequestError):
     reason: str
     limit: str
     remedy: str
+    field: str = ""
     code = "too-large"
     what = "this read of {e.shape} is too large"
     why = "{e.reason}"

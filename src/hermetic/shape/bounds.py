@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hermetic.errors import TooLarge
@@ -16,10 +17,19 @@ _READ_LESS = (
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The rows at the root, and the characters of JSON that collections take in all of them; None has no bound."""
+    """The rows at the root, the characters of JSON that collections take in all of them, and the rows in one list of
+    one parent; None has no bound.
+    """
 
     rows: int | None = None
     size: int | None = None
+    children: int | None = None
+
+    def of(self, verb: str) -> Bounds:
+        """Return what bounds a verb: a page has a limit of its own, and a stream holds one batch at a time."""
+        if verb == "page":
+            return replace(self, rows=None)
+        return replace(self, rows=None, size=None) if verb == "stream" else self
 
     def check_limit(self, shape: str, limit: int | None) -> None:
         """Refuse a statement whose own limit is above the bound.
@@ -51,6 +61,34 @@ class Bounds:
                     "bytes",
                     f"limit each collection: Annotated[list[...], many(..., limit=...)]\n{_READ_LESS}",
                 )
+
+    def check_children(self, shape: str, field: str, rows: Sequence[Any], parent: Callable[[Any], Any]) -> None:
+        """Refuse rows of which one parent has too many.
+
+        Args:
+            shape: the name of the shape at the root.
+            field: the path of the list.
+            rows: of all parents.
+            parent: returns what tells the parent of a row from the others.
+        Raises:
+            TooLarge: one has.
+        """
+        if self.children is not None and len(rows) > self.children:
+            most = max(Counter(map(parent, rows)).values())
+            if most > self.children:
+                raise too_many_children(shape, field, self.children)
+
+
+def too_many_children(shape: str, field: str, most: int) -> TooLarge:
+    """Return the error of a list that holds more than `most` rows."""
+    return TooLarge(
+        shape,
+        f"{field} holds more than {most:,} rows of one parent, the most that a list of a read has",
+        "children",
+        f"read the first of them: many(..., limit={most})\n"
+        "or read the rows themselves, by the key of the parent: db.page(...), db.stream(...)",
+        field,
+    )
 
 
 UNBOUNDED = Bounds()

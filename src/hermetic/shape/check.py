@@ -386,7 +386,7 @@ class Checker:
         is_anchored = place.is_anchored and way.anchor() is not None
         path = f"{where}[]"
         node = self.any_node(annotation.item, target, path, stack, in_collection=True, is_anchored=is_anchored)
-        return Children(name, declared.key, node, marker.where, orderings, marker.limit)
+        return Children(name, declared.key, node, marker.where, orderings, marker.limit, where)
 
     def _tree(self, place: _Place, where: str, name: str, annotation: Annotation, marker: Recursive) -> Tree | None:
         around = [place.shape, *(outer for outer, _ in place.stack)]
@@ -458,7 +458,7 @@ class Checker:
             fix = line(name, f"{annotation.text} | None", marker)
             self._add(where, f"{marker.relationship} may have no row, so `{annotation.text}` would lie", fix)
         pick: Pick = "value" if marker.steps else "first"
-        return Children(name, declared.key, node, marker.where, marker.order_by, 1, pick)
+        return Children(name, declared.key, node, marker.where, marker.order_by, 1, where, pick)
 
     def _first(
         self,

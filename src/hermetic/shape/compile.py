@@ -11,6 +11,7 @@ from sqlalchemy.orm.interfaces import CriteriaOption
 from sqlalchemy.sql import visitors
 
 from hermetic.errors import TooDeep
+from hermetic.shape.bounds import UNBOUNDED, Bounds
 from hermetic.shape.codec import Blocks
 from hermetic.shape.correlated import CorrelatedRow, nesting
 from hermetic.shape.decode import Level
@@ -31,7 +32,7 @@ def compose(
     strategy: Strategy,
     *,
     with_order: bool = False,
-    most: int | None = None,
+    bounds: Bounds = UNBOUNDED,
 ) -> Level:
     """Return the level that reads `node` for the rows that `statement` chooses from `entity`.
 
@@ -42,7 +43,8 @@ def compose(
         blocks: of the database.
         strategy: how collections travel.
         with_order: bring what orders each row as well.
-        most: rows that may be found, where the statement has no limit; one more is read, which tells of too many.
+        bounds: how large the read may be. Where the statement has no limit, one row more is read than there may be,
+            which tells of too many.
     Raises:
         TooDeep: the parser of the database cannot read one statement that nests so deep.
         NoExactForm: a column has no exact form inside JSON on this database.
@@ -54,20 +56,20 @@ def compose(
     if strategy == "set_based":
         if has_limit(chosen):  # a database may run the CTE twice, and must find the same rows
             chosen = chosen.order_by(*key_of(entity))
-        chosen = _at_most(chosen, most)
-        grouped = SetBasedRow(blocks)
+        chosen = _at_most(chosen, bounds.rows)
+        grouped = SetBasedRow(blocks, bounds)
         record, order = grouped.root(node, entity), grouped.ordered(ordering)
         whole = grouped.statement(chosen, extra).options(*criteria_of(statement))
         if blocks.max_ctes is not None and grouped.ctes > blocks.max_ctes:
             unit = "CTEs (two or three for each relationship)"
             raise TooDeep(node.name, blocks.dialect.name, grouped.ctes, blocks.max_ctes, unit)
         return Level(whole, record, grouped.carriers, order=order, kept=grouped.kept)
-    row: Row = KeyedRow(blocks) if strategy == "per_level" else CorrelatedRow(blocks)
+    row: Row = KeyedRow(blocks, bounds) if strategy == "per_level" else CorrelatedRow(blocks, bounds)
     if not isinstance(row, KeyedRow):
         _check_nesting(node, blocks)
     record, order = row.root(node, entity), row.ordered(ordering)
     expressions = [*(carrier.expression for carrier in row.carriers), *extra]
-    whole = row.joined(_at_most(chosen, most).with_only_columns(*expressions, maintain_column_froms=True))
+    whole = row.joined(_at_most(chosen, bounds.rows).with_only_columns(*expressions, maintain_column_froms=True))
     below = row.below if isinstance(row, KeyedRow) else []
     filtered = [_filtered(each, criteria_of(statement)) for each in below]
     return Level(whole, record, row.carriers, filtered, order=order, kept=row.kept)

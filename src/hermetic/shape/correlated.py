@@ -24,7 +24,8 @@ class CorrelatedRow(Row):
 
     def children(self, part: Children, entity: Any) -> Slot:
         """Return the column that holds the collection as JSON text."""
-        return Slot(self.add(Carrier(self.blocks.text(self._listed(part, entity)), Collection(part).load)))
+        load = Collection(part, self.bounds.children).load
+        return Slot(self.add(Carrier(self.blocks.text(self._listed(part, entity)), load)))
 
     def units(self, node: Node) -> Sequence[Part | Together]:
         """Return the parts, those over the same rows together."""
@@ -32,7 +33,8 @@ class CorrelatedRow(Row):
 
     def together(self, unit: Together, entity: Any) -> list[Slot]:
         """Return the fields of parts that one subquery reads, in a column that holds them as one JSON array."""
-        index = self.add(Carrier(self.blocks.text(self._together(unit, entity)), Bundle(unit).load))
+        load = Bundle(unit, self.bounds.children).load
+        index = self.add(Carrier(self.blocks.text(self._together(unit, entity)), load))
         return [Slot(index, place=place) for place in range(len(unit.parts))]
 
     def _together(self, unit: Together, entity: Any) -> ColumnElement[Any]:

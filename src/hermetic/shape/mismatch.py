@@ -1,4 +1,4 @@
-"""Where a value stands that its field cannot hold: looked for once a read has failed, and told without the value."""
+"""Why a row makes no shape: looked for once a read has failed, and told without any value."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from hermetic.errors import ValueMismatch
+from hermetic.errors import TooLarge, ValueMismatch
 from hermetic.shape.annotation import parse
+from hermetic.shape.bounds import too_many_children
 from hermetic.shape.decode import (
     Bundle,
     Choice,
@@ -30,15 +31,15 @@ _KINDS = re.compile(r"Expected `[^`]*`, got `[^`]*`")
 _STEPS = re.compile(r"\[(\d+|\.\.\.)\]")
 
 
-def mismatch(shape: str, record: Record | Choice, loads: Loads, rows: Rows) -> ValueMismatch:
-    """Return the error of the first value among `rows` that cannot be loaded."""
+def refusal(shape: str, record: Record | Choice, loads: Loads, rows: Rows) -> TooLarge | ValueMismatch:
+    """Return the error of the first value among `rows` that cannot be loaded, or is a list of too many rows."""
     for number, row in enumerate(rows, 1):
         for slot, load in _loaded(record, loads, row):
             value = row[slot.index]
             try:
                 load(value)
             except (msgspec.DecodeError, ValueError) as error:
-                return _told(shape, slot, load, value, error, number)
+                return _too_long(shape, load, value) or _told(shape, slot, load, value, error, number)
     return ValueMismatch(shape, "its class refuses the values of a row")
 
 
@@ -57,15 +58,53 @@ def _told(shape: str, slot: Slot, load: Any, value: Any, error: Exception, row: 
     origin = slot.origin
     collection = getattr(load, "__self__", None)
     if isinstance(collection, Collection):
-        origin = _in_document([collection.node], value, error)
+        origin = _in_document([collection.part.node], value, error)
     if isinstance(collection, Bundle):
-        origin = _in_document(collection.unit, value, error)
+        origin = _in_document(collection.part, value, error)
     if origin is None:
         return ValueMismatch(shape, f"in row {row} a collection holds what is no JSON of its shape")
     kinds = _KINDS.search(str(error))  # the rest of the text may quote the value
     said = kinds.group(0).lower().replace("`", "") if kinds else f"the value is no {parse(origin.annotation).text}"
     reason = f"{origin.field} reads {origin.column}, which is {origin.type!r}, and in row {row} {said}"
     return ValueMismatch(shape, reason, origin.field, origin.column, repr(origin.type), row)
+
+
+def _too_long(shape: str, load: Any, text: str) -> TooLarge | None:
+    """Return the error of the first list in a document that has more rows than it may have."""
+    column = getattr(load, "__self__", None)
+    if not isinstance(column, (Bundle, Collection)) or column.bound is None:
+        return None
+    try:
+        document = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return None
+    for part, length in _lengths(column.part, document):
+        most = part.most(column.bound)
+        if most is not None and length > most:
+            return too_many_children(shape, part.where_path, most)
+    return None
+
+
+def _lengths(part: Part | Together, value: Any) -> Iterator[tuple[Children, int]]:
+    """Yield each list in the value of a part, and its length."""
+    match part:
+        case Together():
+            for each, inner in zip(part.parts, value, strict=False):
+                yield from _lengths(each, inner)
+        case Children():
+            yield part, len(value)
+            for values in value:
+                yield from _lengths_in(part.node, values)
+        case One() if value is not None:
+            yield from _lengths_in(part.node, value)
+        case _:
+            return
+
+
+def _lengths_in(node: Node, values: list[Any]) -> Iterator[tuple[Children, int]]:
+    chosen, first = _variant(node, values)
+    for unit, value in zip(layout(chosen), values[first:], strict=False):
+        yield from _lengths(unit, value)
 
 
 def _in_document(what: list[Node] | Together, text: str, error: Exception) -> Origin | None:

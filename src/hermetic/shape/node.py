@@ -57,7 +57,12 @@ class Children:
     where: ColumnElement[bool] | None
     order_by: tuple[Ordering, ...]
     limit: int | None
+    where_path: str
     pick: Pick = "all"
+
+    def most(self, bound: int | None) -> int | None:
+        """Return how many rows one parent may have here, where the bound is what says so, and not its own limit."""
+        return None if bound is None or (self.limit is not None and self.limit <= bound) else bound
 
 
 @dataclass(frozen=True, slots=True)

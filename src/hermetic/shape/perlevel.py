@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import and_
 
+from hermetic.shape.bounds import Bounds
 from hermetic.shape.codec import Blocks, Carrier
 from hermetic.shape.decode import Level, Listed
 from hermetic.shape.node import Children, Node, Tree
@@ -22,8 +23,8 @@ from hermetic.shape.ways import Found, Way, key_of, selecting
 class KeyedRow(Row):
     """Collects the columns of one level, and the levels below it."""
 
-    def __init__(self, blocks: Blocks) -> None:
-        super().__init__(blocks)
+    def __init__(self, blocks: Blocks, bounds: Bounds) -> None:
+        super().__init__(blocks, bounds)
         self.below: list[Level] = []
         self._within: Tree | None = None
 
@@ -37,7 +38,7 @@ class KeyedRow(Row):
         conditions = [*on, *anchor.rest, *way.filter(part.where)]
         all_of_them = Found.by(way, [parents.c.n], conditions, lambda statement: statement.subquery())
         found, order = all_of_them.listed(part, lambda statement: statement.subquery())
-        row = KeyedRow(self.blocks)
+        row = KeyedRow(self.blocks, self.bounds)
         position = row.add(Carrier(found.sides[0]))
         child = alias_of(part.node, found.source)
         record = row.record(part.node, child)
@@ -52,6 +53,8 @@ class KeyedRow(Row):
                 keys,
                 position,
                 kept=row.kept,
+                path=part.where_path,
+                counted=(position,),
             )
         )
         return Listed(len(self.below) - 1, part.pick)
@@ -65,7 +68,7 @@ class KeyedRow(Row):
         way = Way(entity, part.relationship, child)
         anchor = anchor_of(way)
         walked = Walk(part, anchor, self.blocks.keys([column.type for column in anchor.parent])).rows
-        row = KeyedRow(self.blocks)
+        row = KeyedRow(self.blocks, self.bounds)
         row._within = part if part.node is None else None
 
         def columns(prefix: str, width: int) -> tuple[int, ...]:
@@ -80,5 +83,18 @@ class KeyedRow(Row):
         deepest_first = walked.c.d.desc() if part.node is None else walked.c.d
         ordered = row.joined(chosen).order_by(deepest_first, walked.c.n, *way.order_by(part.order_by))
         keys = tuple(self.add(Carrier(column)) for column in anchor.parent)
-        self.below.append(Level(ordered, record, row.carriers, row.below, keys, position, kept=row.kept, tree=linked))
+        self.below.append(
+            Level(
+                ordered,
+                record,
+                row.carriers,
+                row.below,
+                keys,
+                position,
+                kept=row.kept,
+                tree=linked,
+                path=part.where_path,
+                counted=(position, *linked.found_by),
+            )
+        )
         return Listed(len(self.below) - 1)

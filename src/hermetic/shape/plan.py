@@ -7,6 +7,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from hermetic.shape.compile import compose, tables_of
 from hermetic.shape.decode import Bundle, Collection, Level, Make, maker
 from hermetic.shape.define import ShapeOf
 from hermetic.shape.dialects import blocks_for
-from hermetic.shape.mismatch import mismatch
+from hermetic.shape.mismatch import refusal
 from hermetic.shape.prepared import BoundRead, KeyTemplate
 from hermetic.shape.statement import cache_key, entity_mapper, entity_of, limit_of
 from hermetic.shape.strategy import Choice, choose, fallback, roots_of
@@ -50,13 +51,14 @@ Fetch = Callable[["Step", str, Parameters], Rows]
 class Step:
     """One statement of a plan: its SQL, how values are bound and how its rows become shapes."""
 
-    def __init__(self, shape: str, level: Level, blocks: Blocks, key: Any) -> None:
+    def __init__(self, shape: str, level: Level, blocks: Blocks, key: Any, bounds: Bounds) -> None:
         compiled = level.statement.compile(dialect=blocks.dialect, cache_key=key)
         assert isinstance(compiled, SQLCompiler)  # a Select always compiles to SQL
         self.shape = shape
         self.sql: str = compiled.string
         self.tables = tables_of(level.statement)
-        self.below = [Step(shape, each, blocks, key) for each in level.below]
+        self.below = [Step(shape, each, blocks, key, bounds) for each in level.below]
+        self._bounds = bounds
         self._blocks = blocks
         self._level = level
         self._compiled = compiled
@@ -131,7 +133,7 @@ class Step:
             raise
         except (msgspec.DecodeError, ValueError):  # of msgspec, or of a text that is no date
             # not chained: their texts may quote the value
-            raise mismatch(self.shape, self._level.record, self._loads, rows) from None
+            raise refusal(self.shape, self._level.record, self._loads, rows) from None
 
     def order(self, row: Sequence[Any]) -> list[Any]:
         """Return what orders a row; of a plan that was made with it."""
@@ -143,6 +145,7 @@ class Step:
         keys = self._level.keys
         found_by = self._blocks.key_values([[row[key] for key in keys] for row in parents], len(keys))
         rows = fetch(self, *self.bind(values, found_by))
+        self._bounds.check_children(self.shape, self._level.path, rows, itemgetter(*self._level.counted))
         if self._level.tree is not None:
             lists = [step.lists(rows, fetch, values) for step in self.below]
             return linked(self._level.tree, rows, len(parents), self._filled, lists)
@@ -180,10 +183,10 @@ class Plan:
     ) -> None:
         entity = entity_of(statement, "plan")
         level = compose(
-            statement, entity, definition.node, blocks, choice.strategy, with_order=with_order, most=bounds.rows
+            statement, entity, definition.node, blocks, choice.strategy, with_order=with_order, bounds=bounds
         )
         self.shape: str = definition.__name__
-        self.root = Step(self.shape, level, blocks, key)
+        self.root = Step(self.shape, level, blocks, key, bounds)
         self.sql: str = self.root.sql
         self.strategy: str = choice.strategy
         self.reason: str = choice.reason
@@ -206,7 +209,15 @@ class Plan:
             ValueMismatch: a value does not fit its field.
         Statements: as many as `statements` says.
         """
-        rows = fetch(self.root, *self.root.bind(values))
+        return self.made(fetch(self.root, *self.root.bind(values)), fetch, values)
+
+    def made(self, rows: Rows, fetch: Fetch, values: Values) -> list[Any]:
+        """Return the shapes of rows that the root statement found, after the levels below were fetched.
+
+        Raises:
+            TooLarge: they are more than the database's limits allow.
+            ValueMismatch: a value does not fit its field.
+        """
         self._bounds.check(self.shape, rows, self.root.texts)
         return self.root.made(rows, fetch, values)
 
@@ -277,12 +288,10 @@ class Plans:
         verb: str,
         *,
         with_order: bool = False,
-        is_bounded: bool = True,
     ) -> tuple[Plan, Values]:
         """Return the plan for `statement` and the values it carries; a statement of a known form compiles nothing.
 
-        With `with_order`, each row also brings what orders it (see `Step.order`). With `is_bounded`, the limits of the
-        database hold.
+        With `with_order`, each row also brings what orders it (see `Step.order`).
 
         Raises:
             TooLarge: the statement's own limit is more than the database's limits allow.
@@ -292,19 +301,18 @@ class Plans:
         if key is not None:
             short = with_gathered_lists(statement, key.bindparams, self._dialect)
             key, statement = (key, statement) if short is statement else (cache_key(short), short)
-        place = (definition, key.key, with_order, is_bounded) if key is not None else None
-        form = self._form(place, definition, statement, verb, with_order=with_order, is_bounded=is_bounded)
+        place = (definition, key.key, with_order, self._bounds.of(verb)) if key is not None else None
+        form = self._form(place, definition, statement, verb, with_order=with_order)
         return form.plan(statement, key, limit_of(statement)), key
 
-    def prepared(
-        self, read: BoundRead[Any], verb: str, most: int | None, *, is_bounded: bool = True
-    ) -> tuple[Plan, Values]:
+    def prepared(self, read: BoundRead[Any], verb: str, most: int | None) -> tuple[Plan, Values]:
         """Return the plan of a prepared read, for at most `most` roots where a verb needs no more, and its values."""
         template = read.prepared.template(most)
         if template.has_long_list(read.values):
-            return self.plan(template.definition, template.with_values(read.values), verb, is_bounded=is_bounded)
-        place = template if is_bounded else (template, is_bounded)
-        form = self._form(place, template.definition, template.statement, verb, is_bounded=is_bounded)
+            return self.plan(template.definition, template.with_values(read.values), verb)
+        bounds = self._bounds.of(verb)
+        place = template if bounds is self._bounds else (template, bounds)
+        form = self._form(place, template.definition, template.statement, verb)
         return form.plan(template.statement, None, template.limit_of(read.values)), read.values
 
     def by_key(self, definition: ShapeOf[Any, Any], key: Any) -> tuple[Plan, Values]:
@@ -328,12 +336,10 @@ class Plans:
         verb: str,
         *,
         with_order: bool = False,
-        is_bounded: bool = True,
     ) -> Form:
         form = self._forms.get(place) if place is not None else None
         if form is None:
-            bounds = self._bounds if is_bounded else UNBOUNDED
-            blocks = blocks_for(self._dialect)
+            bounds, blocks = self._bounds.of(verb), blocks_for(self._dialect)
             form = Form(definition, statement, blocks, verb, with_order=with_order, bounds=bounds)
         if place is not None:
             with self._lock:  # another thread may have made or forgotten it since

@@ -10,6 +10,7 @@ from sqlalchemy import Select
 from sqlalchemy.orm import aliased
 
 from hermetic.shape.aggregates import alone
+from hermetic.shape.bounds import Bounds
 from hermetic.shape.codec import Blocks, Carrier
 from hermetic.shape.decode import Choice, Listed, Nested, Record, Slot, origin_of, origin_over
 from hermetic.shape.node import Aggregate, Children, Hop, Leaf, Node, One, Part, Together, Tree
@@ -20,8 +21,9 @@ from hermetic.shape.ways import bare, key_of
 class Row(ABC):
     """Collects what a statement must select for a node; a strategy says how collections travel."""
 
-    def __init__(self, blocks: Blocks) -> None:
+    def __init__(self, blocks: Blocks, bounds: Bounds) -> None:
         self.blocks = blocks
+        self.bounds = bounds
         self.carriers: list[Carrier] = []
         self.joins: list[tuple[Any, ...]] = []
         self.kept: list[Any] = []

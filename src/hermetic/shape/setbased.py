@@ -23,6 +23,7 @@ from sqlalchemy import CTE, ColumnElement, Select, and_, case
 from sqlalchemy.orm import Mapper, aliased
 
 from hermetic.shape.aggregates import argument, computed, encoded, native
+from hermetic.shape.bounds import Bounds
 from hermetic.shape.codec import Blocks, Carrier
 from hermetic.shape.decode import Collection, Slot, origin_over
 from hermetic.shape.indexes import missing_index
@@ -60,8 +61,8 @@ class _Pending:
 class SetBasedRow(Row):
     """Collects the columns of the root row; `statement()` puts the CTEs around them."""
 
-    def __init__(self, blocks: Blocks) -> None:
-        super().__init__(blocks)
+    def __init__(self, blocks: Blocks, bounds: Bounds) -> None:
+        super().__init__(blocks, bounds)
         self._pending: list[_Pending] = []
         self._keys: Columns = []
         self._ctes = _Ctes(blocks, self.kept)
@@ -124,7 +125,7 @@ class SetBasedRow(Row):
         part, entity = pending.part, pending.entity
         if isinstance(part, Children):
             listed = beside.children(part, entity, keys, selecting(keys))
-            return Carrier(self.blocks.text(listed), Collection(part).load)
+            return Carrier(self.blocks.text(listed), Collection(part, self.bounds.children).load)
         siblings = [each.part for each in self._pending if each.entity is entity]
         return native(part, beside.values(part, siblings, entity, keys, selecting(keys)), self.blocks)
 

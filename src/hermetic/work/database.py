@@ -282,7 +282,7 @@ def _autocommit(
     if seconds is not None and seconds <= 0:
         raise ValueError(f"Database deadline={seconds} ends every call before it begins; use more than 0, or None")
     limits = limits or Limits()
-    paging, bounds = Paging(engine.dialect, secret, limits.page), Bounds(limits.rows, limits.bytes)
+    paging, bounds = Paging(engine.dialect, secret, limits.page), Bounds(limits.rows, limits.bytes, limits.children)
     return Autocommit(engine, recorder, paging, bounds, pool.capacity(is_memory=is_memory(engine.url)), seconds)
 
 
