@@ -84,7 +84,8 @@ def test_too_many_connections_name_the_setting(new_database: Callable[..., str],
         connection.execute(text(f"GRANT ALL ON {url.database}.* TO {user}@'%'"))
         try:
             mine = url.set(username=user, password="x")
-            with Database(mine) as first, first.engine.connect():
+            one = Pool.server(size=1, overflow=0)  # a larger one is refused before it meets the limit
+            with Database(mine, pool=one) as first, first.engine.connect():
                 with pytest.raises(CannotConnect, match="must stay below max_connections"):
                     if driver == "pymysql":
                         Database(mine).all(select(User.id))

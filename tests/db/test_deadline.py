@@ -146,7 +146,7 @@ async def _held_by_a_task(db: AsyncDatabase) -> AsyncIterator[None]:
 
 def _wait(db: Database, proxy: Freezer, wait: str) -> None:
     if wait == "connect":
-        db.close()
+        db.engine.dispose()
     if wait == "pool":
         with _held(db), in_time(WAITS[wait]), deadline(SECONDS):
             db.all(UserCard, USERS)
@@ -195,7 +195,7 @@ def test_a_deadline_ends_every_wait_of_a_task(wait: str, async_proxy: Freezer) -
 
 async def _wait_async(db: AsyncDatabase, proxy: Freezer, wait: str) -> None:
     if wait == "connect":
-        await db.close()
+        await db.engine.dispose()
     if wait == "pool":
         async with _held_by_a_task(db):
             with in_time(WAITS[wait]), deadline(SECONDS):

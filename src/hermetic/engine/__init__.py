@@ -1,5 +1,6 @@
 """Engines, pools, connections: what stands between the verbs and the driver."""
 
+from hermetic.engine.closing import close_async_engine, close_engine
 from hermetic.engine.connect import make_async_engine, make_engine
 from hermetic.engine.custody import custody_of
 from hermetic.engine.deadline import Deadline, deadline, remaining
@@ -26,6 +27,8 @@ __all__ = [
     "Pool",
     "Reader",
     "Source",
+    "close_async_engine",
+    "close_engine",
     "custody_of",
     "deadline",
     "direct",

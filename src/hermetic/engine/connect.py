@@ -14,6 +14,7 @@ from hermetic.engine.custody import Custody
 from hermetic.engine.enforce import hold_to_deadlines, watch_opened
 from hermetic.engine.failures import explain_connect, install_explanations
 from hermetic.engine.fit import Fit
+from hermetic.engine.gate import Gate
 from hermetic.engine.liveness import watch_liveness
 from hermetic.engine.mariadb import OPTIONS as MARIADB_OPTIONS
 from hermetic.engine.mariadb import prepare_mariadb
@@ -156,9 +157,11 @@ def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
     keep_alive(engine)
     fit.watch()
     hold_to_deadlines(engine)
-    custody = Custody(pool.capacity(is_memory=is_memory(url)), pool.timeout, is_async=engine.dialect.is_async)
+    dialect = engine.dialect
+    gate = Gate(is_async=dialect.is_async, is_remote=dialect.name != "sqlite", is_memory=is_memory(url))
+    custody = Custody(engine, gate, pool.capacity(is_memory=is_memory(url)), pool.timeout)
     custody.check = fit.check
-    custody.watch(engine)
+    custody.watch()
 
 
 def _shown(url: URL) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, event, exc
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool, PoolProxiedConnection, QueuePool
 from sqlalchemy.pool import Pool as AnyPool
 
+from hermetic.engine.gate import Gate
 from hermetic.engine.queue import AsyncTimedQueue, TimedQueue
 from hermetic.errors import Holder, PoolExhausted
 from hermetic.guard import Spot, caller, hand, is_over, owner_name, placed, spot, whereabouts
@@ -25,29 +26,73 @@ from hermetic.guard import Spot, caller, hand, is_over, owner_name, placed, spot
 User = asyncio.Task[Any] | tuple[threading.Thread, object | None] | None
 """A task; or a thread, and the request whose part it runs, which goes from thread to thread."""
 
+_beginning = threading.Lock()
+
 
 class Custody:
     """The connections of one database that are out.
 
     Attributes:
+        gate: who may take one at all.
         check: compares the pool with its server.
     """
 
-    def __init__(self, capacity: int | None, timeout: float, *, is_async: bool) -> None:
+    def __init__(self, engine: Engine, gate: Gate, capacity: int | None, timeout: float) -> None:
+        self.gate = gate
         self.capacity = capacity
         self.timeout = timeout
         self.check: Callable[[], None] = _nothing
-        self._user = _task if is_async else _thread
-        self._held: dict[ConnectionPoolEntry, tuple[User, float, Spot | None]] = {}
-        self._waiting: set[User] = set()
-        self._asking = threading.Lock()
+        self._engine = engine
+        self._user = _task if engine.dialect.is_async else _thread
+        self._left: list[AnyPool] = []
+        self._on_return: Callable[[], object] = _nothing
+        self._is_over = False
+        self._forget()
 
-    def watch(self, engine: Engine) -> None:
+    def watch(self) -> None:
         """Note each connection that is taken and given back; installed behind what else happens at a checkout."""
+        engine = self._engine
         engine.pool.custody = self  # type: ignore[attr-defined]  # one of the pools below
         event.listen(engine, "checkout", self._taken)
         event.listen(engine, "checkin", self._returned)
         event.listen(engine, "detach", self._returned)
+
+    def kept(self) -> int:
+        """Return how many connections the pool has, those that are out included."""
+        pool = self._engine.pool
+        return len(self._held) + (pool.checkedin() if isinstance(pool, QueuePool) else 0)
+
+    def begin_anew(self) -> AnyPool:
+        """Return a new pool for this process or event loop; what the old one has is left alone, and never closed here.
+
+        In the child of a fork its sockets are those of the parent, and a lock may be held for ever.
+        """
+        with _beginning:
+            if self.gate.is_elsewhere:
+                self._left.append(self._engine.pool)
+                self._forget()
+                self._engine.dispose(close=False)
+                self.gate.move()
+        return self._engine.pool
+
+    def close(self, returned: Callable[[], object]) -> None:
+        """Hand out nothing any more, and call `returned` for each connection that comes back."""
+        self.gate.close()
+        self._on_return = returned
+
+    def others(self) -> bool:
+        """Return whether another task or thread than this one has a connection, which can come back."""
+        here = self._user()
+        return any(user != here for user, _, _ in list(self._held.values()))
+
+    def end(self) -> None:
+        """Close from now on what comes back."""
+        self._is_over = True
+
+    def _forget(self) -> None:
+        self._held: dict[ConnectionPoolEntry, tuple[User, float, Spot | None]] = {}
+        self._waiting: set[User] = set()
+        self._asking = threading.Lock()
 
     def ask(self) -> None:
         """Note that this task or thread asks for a connection.
@@ -90,6 +135,10 @@ class Custody:
 
     def _returned(self, connection: Any, record: ConnectionPoolEntry) -> None:
         self._held.pop(record, None)
+        if self.gate.is_closed:
+            if self._is_over and connection is not None:
+                record.close()
+            self._on_return()
 
 
 class _Watched(AnyPool):
@@ -98,14 +147,17 @@ class _Watched(AnyPool):
     custody: Custody
 
     def connect(self) -> PoolProxiedConnection:
-        self.custody.ask()
+        custody = self.custody
+        if not custody.gate.admit(custody.kept):
+            return custody.begin_anew().connect()
+        custody.ask()
         try:
             return super().connect()
         except exc.TimeoutError as error:
-            self.custody.give_up()
-            raise self.custody.waited() from error
+            custody.give_up()
+            raise custody.waited() from error
         except BaseException:
-            self.custody.give_up()
+            custody.give_up()
             raise
 
     def recreate(self) -> Any:

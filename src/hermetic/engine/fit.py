@@ -107,7 +107,7 @@ class Fit:
             f"Pool.server(size={size}, overflow={overflow}, instances={instances})",
             f"opens up to {instances} x ({size} + {overflow}) = {needed} connections; the server has {limits[name]} "
             f"({name})",
-            f"{fix}raise the limit of the server to {needed} and what others need, or put PgBouncer before it",
+            f"{fix}raise the limit of the server to {needed} and what others need, or put a pooler before it",
         )
 
     def _told(self, connection: Any) -> int:

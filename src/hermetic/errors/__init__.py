@@ -34,9 +34,13 @@ from hermetic.errors.form import (
     ProblemsFound,
 )
 from hermetic.errors.pool import (
+    BlockedLoop,
+    ConnectionsLeft,
+    DatabaseClosed,
     Holder,
     PoolError,
     PoolExhausted,
+    WrongLoop,
 )
 from hermetic.errors.reads import (
     CannotStream,
@@ -68,12 +72,15 @@ from hermetic.errors.unit import (
 )
 
 __all__ = [
+    "BlockedLoop",
     "CannotConnect",
     "CannotLoad",
     "CannotStream",
     "CheckViolation",
+    "ConnectionsLeft",
     "ConstraintViolation",
     "CycleFound",
+    "DatabaseClosed",
     "DatabaseFailure",
     "DeadlineExceeded",
     "Deadlock",
@@ -118,6 +125,7 @@ __all__ = [
     "UnsupportedDatabase",
     "ValueMismatch",
     "WrongLimit",
+    "WrongLoop",
     "WrongStatement",
     "WrongToken",
 ]

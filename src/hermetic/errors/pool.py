@@ -87,3 +87,74 @@ class PoolError(ProblemsFound, exc.ArgumentError):
     code = "pool-refused"
     what = "{e.count} in the pool of {e.subject} ({e.location})"
     why = "a pool is compared with its server before it is used, where the server would fail only under load"
+
+
+@dataclass(eq=False)
+class DatabaseClosed(HermeticError, exc.InvalidRequestError):
+    """Raised when a database is asked for a connection after `close()` was called."""
+
+    caller: str
+    closed_at: str
+    is_async: bool
+    code = "database-closed"
+    what = "a closed database was asked for a connection ({e.caller})"
+    why = "close() was called at {e.closed_at}, and nothing is handed out since"
+    fix = "close it last, around all that uses it: {e.asynchronous}with {e.name}(...) as db: ...\nor make another one"
+
+    @property
+    def asynchronous(self) -> str:
+        """Return the word before a block of an async database."""
+        return "async " if self.is_async else ""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the class."""
+        return "AsyncDatabase" if self.is_async else "Database"
+
+
+@dataclass(eq=False)
+class ConnectionsLeft(HermeticError, RuntimeWarning):
+    """Warned of when a database was closed while connections were out, and they did not come back in time."""
+
+    closed_at: str
+    waited: str
+    holders: Sequence[Holder]
+    code = "connections-left"
+    what = "a database was closed while connections were out ({e.closed_at})"
+    why = "close() waits {e.waited} s for others, and these did not come back; each is closed when it does:\n{e.held}"
+    fix = "end units of work and streams before close(), or give them longer: close(timeout=...)"
+
+    @property
+    def held(self) -> str:
+        """Return the holders, each on its line."""
+        return listed(self.holders)
+
+
+@dataclass(eq=False)
+class WrongLoop(HermeticError, exc.InvalidRequestError):
+    """Raised when an `AsyncDatabase` is used from another event loop than the one its connections belong to."""
+
+    caller: str
+    first: str
+    state: str
+    code = "wrong-loop"
+    what = "an AsyncDatabase was used from a second event loop ({e.caller})"
+    why = "its connections belong to the event loop that used it first, at {e.first}, which {e.state}"
+    fix = (
+        "run the program in one event loop: one asyncio.run(main())\n"
+        "or make a database for each: async with AsyncDatabase(...) as db: inside what asyncio.run() runs"
+    )
+
+
+@dataclass(eq=False)
+class BlockedLoop(HermeticError, RuntimeWarning):
+    """Warned of, once for each line, when a `Database` asks its server on the thread of a running event loop."""
+
+    caller: str
+    code = "blocked-loop"
+    what = "a Database was used on the thread of a running event loop ({e.caller})"
+    why = "every other task of the loop waits until the server has answered"
+    fix = (
+        "await the same verb of an AsyncDatabase\n"
+        "or let a thread wait: a route written as def and not async def, await asyncio.to_thread(db.all, ...) elsewhere"
+    )

@@ -9,6 +9,7 @@ Shapes are response bodies as they are: `async def list_users(reads: Reads) -> l
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any
@@ -68,7 +69,9 @@ def reader(db: AnyDatabase) -> Any:
 
 
 def lifespan(*databases: AnyDatabase) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-    """Return the lifespan of an application that uses `databases`: their connections are closed when it stops."""
+    """Return the lifespan of an application that uses `databases`: when it stops they are closed, after the connections
+    that are out came back.
+    """
 
     @asynccontextmanager
     async def run(_: Any) -> AsyncGenerator[None]:
@@ -79,6 +82,6 @@ def lifespan(*databases: AnyDatabase) -> Callable[[Any], AbstractAsyncContextMan
                 if isinstance(db, AsyncDatabase):
                     await db.close()
                 else:
-                    db.close()
+                    await asyncio.to_thread(db.close)
 
     return run

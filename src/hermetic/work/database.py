@@ -20,6 +20,8 @@ from hermetic.engine import (
     Paging,
     Pool,
     Reader,
+    close_async_engine,
+    close_engine,
     custody_of,
     direct,
     estimated,
@@ -201,9 +203,14 @@ class Database(Reader):
         """Drop the tables; for demos and tests."""
         _metadata(base).drop_all(self._engine)
 
-    def close(self) -> None:
-        """Close the connections that are in the pool."""
-        self._engine.dispose()
+    def close(self, *, timeout: float = 10.0) -> None:
+        """Close for good: nothing is handed out any more, what is out may come back, all connections are closed.
+
+        Args:
+            timeout: seconds to wait for the connections that others have; 0 waits for none. What comes back later is
+                closed then, and told of by the warning `ConnectionsLeft`.
+        """
+        close_engine(self._engine, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -261,8 +268,8 @@ class AsyncDatabase(AsyncReader):
     async def drop_all(self, base: type[DeclarativeBase] | MetaData) -> None:
         await cross(self._bridge, _metadata(base).drop_all, self._engine.sync_engine)
 
-    async def close(self) -> None:
-        await self._engine.dispose()
+    async def close(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109  # the name of the sync twin
+        await close_async_engine(self._engine, timeout)
 
     async def __aenter__(self) -> Self:
         return self
