@@ -27,6 +27,7 @@ Its facts are attributes, it pickles, and it shows no row values.
 Where it takes the place of an error of SQLAlchemy or Python it is one of those too, so `except` clauses keep working.
 What hermetic does not know passes through as SQLAlchemy raised it.
 This page is made from the classes: `<...>` stands for a fact of the error.
+Code that meets an error inside `async def` is shown the words in `[...]` too.
 """
 
 
@@ -76,7 +77,7 @@ class _Names:
     """Stands for an error in its templates, and gives each fact's name."""
 
     def __getattr__(self, name: str) -> str:
-        return {"awaited": "[await] ", "asynchronous": "[async] "}.get(name, f"<{name}>")
+        return f"<{name}>"
 
 
 def _problems(code: str) -> str:

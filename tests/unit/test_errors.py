@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import os
 import pickle
+import re
 from typing import Any
 
 import pytest
@@ -73,9 +74,17 @@ def test_codes_are_unique() -> None:
 
 @pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
 def test_an_error_pickles_and_copies(cls: type[HermeticError]) -> None:
-    error = _sample(cls)
-    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
-        assert (type(twin), twin.facts(), str(twin)) == (cls, error.facts(), str(error))
+    for error in (_sample(cls), _sample(cls).worded(is_async=True)):
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            assert (type(twin), twin.facts(), str(twin)) == (cls, error.facts(), str(error))
+
+
+@pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
+def test_a_text_shows_the_code_of_whoever_met_the_error(cls: type[HermeticError]) -> None:
+    sync, asynchronous = str(_sample(cls)), str(_sample(cls).worded(is_async=True))
+    assert "[a" not in sync + asynchronous
+    bare = [re.sub("await |async |Async", "", text) for text in (sync, asynchronous)]
+    assert bare[0] == bare[1]
 
 
 @pytest.mark.parametrize(

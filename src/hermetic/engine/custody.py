@@ -125,7 +125,8 @@ class Custody:
         return [_holder(user, now - since, site, here) for user, since, site in held]
 
     def _exhausted(self, *, is_deadlock: bool) -> PoolExhausted:
-        return PoolExhausted(self.capacity or 0, f"{self.timeout:g}", is_deadlock, self.holders())
+        error = PoolExhausted(self.capacity or 0, f"{self.timeout:g}", is_deadlock, self.holders())
+        return error.worded(is_async=self._engine.dialect.is_async)
 
     def _taken(self, connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
         user = self._user()

@@ -81,10 +81,10 @@ def explain_failure(
         return None
     kind, state = found
     if not issubclass(kind, ConstraintViolation):
-        return kind(state, sql, is_async=dialect.is_async)
+        return kind(state, sql)
     names = broken(error, kind, dialect.name, target)
     without_values(error, kind, dialect.name)
-    return kind(state, sql, names.constraint, names.table, names.columns, is_async=dialect.is_async)
+    return kind(state, sql, names.constraint, names.table, names.columns)
 
 
 def install_explanations(engine: Engine) -> None:
@@ -93,6 +93,10 @@ def install_explanations(engine: Engine) -> None:
     """
 
     def failed(context: ExceptionContext) -> HermeticError | None:
+        found = explained(context)
+        return found.worded(is_async=context.dialect.is_async) if found is not None else None
+
+    def explained(context: ExceptionContext) -> HermeticError | None:
         # returned and not raised, so that whoever listens behind hears of it; SQLAlchemy raises it from the driver's
         error = context.original_exception
         if sqlstate(error) == _UNDEFINED_TABLE:

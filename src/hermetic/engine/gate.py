@@ -46,7 +46,7 @@ class Gate:
             WrongLoop: the connections belong to another event loop.
         """
         if self.is_closed:
-            raise DatabaseClosed(caller(), self.closed_at, self._is_async)
+            raise DatabaseClosed(caller(), self.closed_at).worded(is_async=self._is_async)
         if self._is_memory:
             return True
         if getpid() != self._process:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar, TypeVarTuple, overload
 from sqlalchemy import Row, Select, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from hermetic._lift import cross
+from hermetic._lift import AsyncCode, cross
 from hermetic.engine.body import encoded
 from hermetic.engine.page import Page
 from hermetic.engine.paging import Paging
@@ -432,7 +432,8 @@ class AsyncReader:
     @overload
     def stream(self, read: BoundRead[ShapeT], /) -> AsyncGenerator[ShapeT]: ...
     def stream(self, *target: Any) -> AsyncGenerator[Any]:
-        batches = self._core._batches(target)  # pyright: ignore[reportPrivateUsage]  # of its twin
+        with AsyncCode():
+            batches = self._core._batches(target)  # pyright: ignore[reportPrivateUsage]  # of its twin
         return streamed_async(self._bridge, batches)
 
     @overload
@@ -456,7 +457,8 @@ class AsyncReader:
     @overload
     def plan(self, read: BoundRead[Any], /) -> Plan: ...
     def plan(self, *target: Any) -> Plan:
-        return self._core.plan(*target)
+        with AsyncCode():
+            return self._core.plan(*target)
 
 
 def _definition(target: tuple[Any, ...], verb: str) -> tuple[ShapeOf[Any, Any], Any]:
@@ -474,7 +476,7 @@ def _check_select(statement: Any, verb: str) -> None:
         raise WrongStatement(
             verb,
             f"{type(statement).__name__} is not a select()",
-            "pass select(...), or run it with uow.session.execute(...)",
+            "pass select(...), or run it with [await] uow.session.execute(...)",
         )
 
 

@@ -8,7 +8,7 @@ Each also is the SQLAlchemy error that it takes the place of, keeps the driver's
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy import exc
 
@@ -25,7 +25,6 @@ class DatabaseFailure(HermeticError, exc.DBAPIError):
 
     state: str
     sql: str
-    is_async: bool = field(default=False, kw_only=True)
     code = "database-failure"
 
     @property
@@ -71,7 +70,7 @@ class ConstraintViolation(DatabaseFailure, exc.IntegrityError):
         return f'constraint "{self.constraint}"' if self.constraint else "a constraint without a known name"
 
 
-_CATCH = "to catch it and go on: {e.asynchronous}with uow.attempt() as attempt: ..., and look at attempt.failure"
+_CATCH = "to catch it and go on: [async] with uow.attempt() as attempt: ..., and look at attempt.failure"
 
 
 @dataclass(eq=False)
@@ -141,7 +140,7 @@ class SerializationFailure(TransactionConflict):
     code = "serialization-failure"
     what = "another transaction changed what this one had read"
     why = "both cannot be true one after the other, so the database rolled this one back ({e.state})"
-    fix = "run the use case with {e.awaited}db.run(use_case, ...): it repeats the whole of it"
+    fix = "run the use case with [await] db.run(use_case, ...): it repeats the whole of it"
 
 
 @dataclass(eq=False)
@@ -152,7 +151,7 @@ class Deadlock(TransactionConflict):
     what = "two transactions waited for each other"
     why = "the database rolled this one back so that the other can go on ({e.state}){e.sent}"
     fix = (
-        "run the use case with {e.awaited}db.run(use_case, ...): it repeats the whole of it\n"
+        "run the use case with [await] db.run(use_case, ...): it repeats the whole of it\n"
         "and where it happens often, lock rows in one order everywhere: select(...).order_by(key).with_for_update()"
     )
 
@@ -193,7 +192,7 @@ class LostConnection(DatabaseFailure, exc.OperationalError):
     code = "lost-connection"
     what = "the connection to the database was lost"
     why = "the server stopped, or something between ended the connection ({e.state}){e.sent}"
-    fix = "run the use case with {e.awaited}db.run(use_case, ...): it repeats the whole of it on a new connection"
+    fix = "run the use case with [await] db.run(use_case, ...): it repeats the whole of it on a new connection"
     connection_invalidated = True
 
 
@@ -214,7 +213,7 @@ class ReadOnlyServer(DatabaseFailure, exc.InternalError):
     code = "read-only-server"
     what = "the server does not accept writes"
     why = "it is a replica, was demoted, or its transaction is read-only ({e.state})"
-    fix = "point the URL at the primary; after a failover, {e.awaited}db.run(use_case, ...) finds the new one"
+    fix = "point the URL at the primary; after a failover, [await] db.run(use_case, ...) finds the new one"
 
 
 @dataclass(eq=False)
@@ -224,7 +223,7 @@ class StalePlan(DatabaseFailure, exc.NotSupportedError):
     code = "stale-plan"
     what = "a table changed under a prepared statement"
     why = "a migration ran while this connection was open ({e.state}){e.sent}"
-    fix = "run the use case with {e.awaited}db.run(use_case, ...): it repeats the whole of it once"
+    fix = "run the use case with [await] db.run(use_case, ...): it repeats the whole of it once"
 
 
 @dataclass(eq=False)

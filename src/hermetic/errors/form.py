@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
-def _rebuild(kind: type[HermeticError], facts: dict[str, Any]) -> HermeticError:
-    return kind(**facts)
+def _rebuild(kind: type[HermeticError], facts: dict[str, Any], is_async: bool) -> HermeticError:
+    return kind(**facts).worded(is_async=is_async)
 
 
 class HermeticError(Exception):
     """The root of all errors that hermetic raises itself.
 
     A subclass is a frozen table: dataclass fields are the facts, and `what`, `why`, `fix` are templates over them
-    (`{e.field}`).
+    (`{e.field}`). Where a text shows code, `[await] ` and `[async] ` stand for the words that async code has there;
+    `is_async` says whether it is async code that met the error.
     """
 
     code: str | None = "error"  # the type that SQLAlchemy's own errors give it
+    is_async: bool = False
     what: ClassVar[str] = "{e.code}"
     why: ClassVar[str] = ""
     fix: ClassVar[str] = ""
@@ -29,20 +31,18 @@ class HermeticError(Exception):
             text = template.format(e=self)
             if text:
                 lines.append(f"{label}: " + text.replace("\n", "\n     "))
-        return "\n".join(lines)
-
-    @property
-    def awaited(self) -> str:
-        """The word before a call in a text for async code; an error that shows code has the fact `is_async`."""
-        return "await " if getattr(self, "is_async", False) else ""
-
-    @property
-    def asynchronous(self) -> str:
-        """The word before a block in a text for async code."""
-        return "async " if getattr(self, "is_async", False) else ""
+        text = "\n".join(lines)
+        for word in ("await", "async"):
+            text = text.replace(f"[{word}] ", f"{word} " if self.is_async else "")
+        return text
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.what.format(e=self)}>"
+
+    def worded(self, *, is_async: bool) -> Self:
+        """Return the error, its text for the kind of code that met it."""
+        self.is_async = is_async
+        return self
 
     def facts(self) -> dict[str, Any]:
         """Return the facts by name, as the constructor takes them."""
@@ -50,7 +50,7 @@ class HermeticError(Exception):
         return {name: getattr(self, name) for name in names}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.facts())
+        return _rebuild, (type(self), self.facts(), self.is_async)
 
 
 @dataclass(frozen=True, slots=True)

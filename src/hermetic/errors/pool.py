@@ -68,7 +68,7 @@ class PoolExhausted(HermeticError, exc.TimeoutError):
         """Return the text to paste."""
         if self.is_deadlock:
             return (
-                "inside the block of a unit of work read on the unit, which has a connection: uow.all(...)\n"
+                "inside the block of a unit of work read on the unit, which has a connection: [await] uow.all(...)\n"
                 "or end the unit or stream before something else takes a connection\n"
                 "or, where both are needed, size + overflow of at least twice what runs at once: Pool.server(size=...)"
             )
@@ -95,16 +95,10 @@ class DatabaseClosed(HermeticError, exc.InvalidRequestError):
 
     caller: str
     closed_at: str
-    is_async: bool
     code = "database-closed"
     what = "a closed database was asked for a connection ({e.caller})"
     why = "close() was called at {e.closed_at}, and nothing is handed out since"
-    fix = "close it last, around all that uses it: {e.asynchronous}with {e.name}(...) as db: ...\nor make another one"
-
-    @property
-    def asynchronous(self) -> str:
-        """Return the word before a block of an async database."""
-        return "async " if self.is_async else ""
+    fix = "close it last, around all that uses it: [async] with {e.name}(...) as db: ...\nor make another one"
 
     @property
     def name(self) -> str:

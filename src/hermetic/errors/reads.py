@@ -35,8 +35,8 @@ class EntityOutsideUnit(HermeticError, exc.InvalidRequestError):
     what = "{e.entity} entities cannot be read outside a unit of work"
     why = "an entity belongs to the unit of work that loaded it; outside there are shapes and rows"
     fix = (
-        "read a shape: {e.verb}({e.entity}Card, select({e.entity}))\n"
-        "or open a unit of work: with db.begin() as uow: uow.{e.verb}(select({e.entity}))"
+        "read a shape: [await] db.{e.verb}({e.entity}Card, select({e.entity}))\n"
+        "or open a unit of work: [async] with db.begin() as uow: [await] uow.{e.verb}(select({e.entity}))"
     )
 
 

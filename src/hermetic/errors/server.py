@@ -47,7 +47,7 @@ class MissingTable(HermeticError, exc.ProgrammingError):
     code = "missing-table"
     what = "the database lacks a table: {e.missing}"
     why = "{e.database} was reached, and its schema is behind the models"
-    fix = "run the migrations; in demos and tests: db.create_all(Base)"
+    fix = "run the migrations; in demos and tests: [await] db.create_all(Base)"
 
 
 @dataclass(eq=False)
@@ -61,6 +61,6 @@ class DeadlineExceeded(HermeticError, exc.OperationalError, TimeoutError):
     what = "{e.call} did not end within {e.seconds} s"
     why = "{e.phase} when the deadline passed; the connection, if it had one, is closed and not used again"
     fix = (
-        "look at the server: locks, load, the network between; db.health() tells whether it answers at all\n"
+        "look at the server: locks, load, the network between; [await] db.health() tells whether it answers at all\n"
         "or state a longer deadline: Database(url, deadline=...), or with deadline(...): around the call"
     )

@@ -45,7 +45,6 @@ class NotTheOwner(HermeticError, exc.InvalidRequestError):
     verb: str
     owner: str
     caller: str
-    is_async: bool
     code = "not-the-owner"
     what = "{e.verb} was called on the session of a unit of work ({e.caller})"
     why = (
@@ -53,8 +52,8 @@ class NotTheOwner(HermeticError, exc.InvalidRequestError):
         "and rolls back on an error"
     )
     fix = (
-        "delete the call; to send changes now, use {e.awaited}uow.flush(); "
-        "to undo a part, {e.asynchronous}with uow.savepoint(): ..."
+        "delete the call; to send changes now, use [await] uow.flush(); "
+        "to undo a part, [async] with uow.savepoint(): ..."
     )
 
 
@@ -67,7 +66,6 @@ class SwallowedFailure(HermeticError, exc.PendingRollbackError):
     failure: str
     place: str
     owner: str
-    is_async: bool
     code = "swallowed-failure"
     what = "a unit of work goes no further after {e.failure} ({e.place})"
     why = (
@@ -77,7 +75,7 @@ class SwallowedFailure(HermeticError, exc.PendingRollbackError):
     fix = (
         "let the error leave the block of the unit\n"
         "or, where a constraint may be broken, let the unit catch it: "
-        "{e.asynchronous}with uow.attempt() as attempt: ..., and look at attempt.failure"
+        "[async] with uow.attempt() as attempt: ..., and look at attempt.failure"
     )
 
 
@@ -87,11 +85,10 @@ class UnitClosed(HermeticError, exc.InvalidRequestError):
 
     owner: str
     state: str
-    is_async: bool
     code = "unit-closed"
     what = "this unit of work {e.state}"
     why = "a unit of work is one transaction; the one of {e.owner} is not open"
-    fix = "open another: {e.asynchronous}with db.begin() as uow: ..."
+    fix = "open another: [async] with db.begin() as uow: ..."
 
 
 @dataclass(eq=False)
@@ -102,12 +99,11 @@ class UnitShared(HermeticError, exc.IllegalStateChangeError):
     caller: str
     holder: str
     owner: str
-    is_async: bool
     code = "unit-shared"
     what = "{e.user} used the unit of work of {e.holder} ({e.caller})"
     why = "the unit begun at {e.owner} is one transaction on one connection, and belongs to one task or thread"
     fix = (
-        "give each branch a unit of its own: {e.asynchronous}with db.begin() as uow: ..., inside the branch\n"
-        "or read on the Database, which any number of tasks and threads share: {e.awaited}db.all(...)\n"
+        "give each branch a unit of its own: [async] with db.begin() as uow: ..., inside the branch\n"
+        "or read on the Database, which any number of tasks and threads share: [await] db.all(...)\n"
         "or do one after the other; for a timeout use asyncio.timeout, since wait_for is a task of its own before 3.12"
     )

@@ -61,7 +61,8 @@ class Owner:
             self._take()
             return
         here = _task() if self._is_async else threading.current_thread()
-        raise UnitShared(owner_name(here), _place(here), self._name, self.place, self._is_async)
+        shared = UnitShared(owner_name(here), _place(here), self._name, self.place)
+        raise shared.worded(is_async=self._is_async)
 
 
 def _task() -> asyncio.Task[Any] | None:

@@ -60,23 +60,23 @@ class GuardedSession(Session):
 
     def commit(self) -> NoReturn:
         """Refuse: the unit of work commits."""
-        raise NotTheOwner("commit", self.owner, caller(), self.is_async)
+        raise self.refused("commit")
 
     def rollback(self) -> NoReturn:
         """Refuse: the unit of work rolls back."""
-        raise NotTheOwner("rollback", self.owner, caller(), self.is_async)
+        raise self.refused("rollback")
 
     def close(self) -> NoReturn:
         """Refuse: the unit of work closes."""
-        raise NotTheOwner("close", self.owner, caller(), self.is_async)
+        raise self.refused("close")
 
     def reset(self) -> NoReturn:
         """Refuse: the unit of work ends the transaction."""
-        raise NotTheOwner("reset", self.owner, caller(), self.is_async)
+        raise self.refused("reset")
 
     def invalidate(self) -> NoReturn:
         """Refuse: the unit of work ends the transaction."""
-        raise NotTheOwner("invalidate", self.owner, caller(), self.is_async)
+        raise self.refused("invalidate")
 
     def refresh(
         self, instance: object, attribute_names: Iterable[str] | None = None, with_for_update: Any = None
@@ -131,7 +131,12 @@ class GuardedSession(Session):
         failure = self.failure
         if failure is not None:
             kind = type(failure.error).__name__
-            raise SwallowedFailure(kind, failure.place, self.owner, self.is_async) from failure.error
+            refused = SwallowedFailure(kind, failure.place, self.owner)
+            raise refused.worded(is_async=self.is_async) from failure.error
+
+    def refused(self, verb: str) -> NotTheOwner:
+        """Return the error of whoever tries to end the transaction."""
+        return NotTheOwner(verb, self.owner, caller()).worded(is_async=self.is_async)
 
     def connection(self, *args: Any, **kwargs: Any) -> Connection:
         """Return the connection of the transaction, which the unit of work alone ends and gives back."""
@@ -143,7 +148,7 @@ class GuardedSession(Session):
     def _refusing(self, connection: Connection, verb: str) -> Callable[[], Any]:
         def call() -> Any:
             if not self.is_ending:
-                raise NotTheOwner(f"connection().{verb}", self.owner, caller(), self.is_async)
+                raise self.refused(f"connection().{verb}")
             return getattr(type(connection), verb)(connection)
 
         return call
@@ -191,7 +196,7 @@ class AsyncGuardedSession(AsyncSession):
 def _refuse_commit(session: GuardedSession) -> None:
     # also fires when a savepoint is released, which is allowed
     if not session.is_ending and not session.in_nested_transaction():
-        raise NotTheOwner("commit", session.owner, caller(), session.is_async)
+        raise session.refused("commit")
     session.check_failure()
 
 
@@ -199,7 +204,7 @@ def _refuse_commit(session: GuardedSession) -> None:
 def _refuse_rollback(session: GuardedSession, transaction: SessionTransaction) -> None:
     # `session.get_transaction().rollback()`: done by now, so nothing of the unit can be committed any more
     if transaction.parent is None and not session.is_ending:
-        refused = NotTheOwner("rollback", session.owner, caller(), session.is_async)
+        refused = session.refused("rollback")
         session.note(refused)
         raise refused
 
@@ -219,10 +224,10 @@ def _refuse_implicit_load(state: ORMExecuteState) -> None:
         return
     if state.is_relationship_load:
         if state.lazy_loaded_from is not None and not session.may_load():
-            raise _relationship(state)
+            raise _relationship(state).worded(is_async=session.is_async)
     elif state.is_column_load:
         if not session.may_load():
-            raise _columns(state, session)
+            raise _columns(state, session).worded(is_async=session.is_async)
     elif state.is_orm_statement:
         state.statement = state.statement.options(LoadedAt(caller()))
 
@@ -236,12 +241,11 @@ def _origin(state: ORMExecuteState) -> str:
     return f"it was loaded at {place}" if place else "it was added in this unit of work"
 
 
-def _fill(session: Session, attributes: str) -> str:
+def _fill(attributes: str) -> str:
     """Return the line that loads attributes of entities that are already here."""
-    awaited = "await " if isinstance(session, GuardedSession) and session.is_async else ""
     if not attributes:
-        return f"or read the row again: {awaited}uow.refresh(entity)"
-    return f"or fill the entities that are here: {awaited}uow.load(entities, {attributes})"
+        return "or read the row again: [await] uow.refresh(entity)"
+    return f"or fill the entities that are here: [await] uow.load(entities, {attributes})"
 
 
 def _relationship(state: ORMExecuteState) -> NotLoaded:
@@ -261,9 +265,7 @@ def _relationship(state: ORMExecuteState) -> NotLoaded:
     return NotLoaded(
         attribute,
         _origin(state),
-        f"read a shape: class {model}Card(Shape[{model}]): {declared.key}: {annotation}\n"
-        f"{entity}\n"
-        f"{_fill(state.session, attribute)}",
+        f"read a shape: class {model}Card(Shape[{model}]): {declared.key}: {annotation}\n{entity}\n{_fill(attribute)}",
     )
 
 
@@ -276,7 +278,7 @@ def _columns(state: ORMExecuteState, session: GuardedSession) -> NotLoaded:
     return NotLoaded(
         attribute,
         _origin(state),
-        f"read a shape that has it\n{_fill(session, named)}\n"
+        f"read a shape that has it\n{_fill(named)}\n"
         f"or, if the column is deferred: select({model}).options(undefer({attribute.partition(',')[0]}))",
     )
 

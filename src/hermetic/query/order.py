@@ -194,7 +194,7 @@ def _check_has_place(element: Any) -> None:
             raise WrongStatement(
                 _VERB,
                 f"it is ordered by {part.name}(), which gives each row another place in each statement",
-                "order by a column; for a random choice without pages: db.all(shape, statement.limit(n))",
+                "order by a column; for a random choice without pages: [await] db.all(shape, statement.limit(n))",
             )
 
 

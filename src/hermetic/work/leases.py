@@ -35,7 +35,7 @@ class OwnConnection:
             raise CannotStream(
                 stream.shape,
                 "the pool has one connection, and the stream would hold it until its end",
-                "stream inside a unit of work: with db.begin() as uow: uow.stream(...)\n"
+                "stream inside a unit of work: [async] with db.begin() as uow: uow.stream(...)\n"
                 "or give the pool a second one: Pool.server(size=2)",
             )
         self._connection = self._engine.connect()

@@ -51,15 +51,24 @@ def check(session: Session, entities: Iterable[object], steps: Steps) -> None:
 def _not_stored(state: InstanceState[Any], session: Session) -> CannotLoad:
     model = state.mapper.class_.__name__
     if state.transient:
-        reason, remedy = "it is new, and was not added to this unit of work", "uow.add(entity), then uow.flush()"
+        reason, remedy = (
+            "it is new, and was not added to this unit of work",
+            "uow.add(entity), then [await] uow.flush()",
+        )
     elif state.detached:
-        reason, remedy = "its unit of work has ended", f"{_OPEN}, or read it again: uow.get({model}, key)"
+        reason, remedy = "its unit of work has ended", f"{_OPEN}, or read it again: [await] uow.get({model}, key)"
     elif state.session is not session:
-        reason, remedy = "it belongs to another unit of work", f"{_OPEN}, or read it here: uow.get({model}, key)"
+        reason, remedy = (
+            "it belongs to another unit of work",
+            f"{_OPEN}, or read it here: [await] uow.get({model}, key)",
+        )
     elif state.pending:
-        reason, remedy = "it is new, and was not sent yet", "uow.flush() first, or give the values when it is made"
+        reason, remedy = (
+            "it is new, and was not sent yet",
+            "[await] uow.flush() first, or give the values when it is made",
+        )
     else:
-        reason, remedy = "it is deleted in this unit of work", "load before uow.delete(entity)"
+        reason, remedy = "it is deleted in this unit of work", "load before [await] uow.delete(entity)"
     return CannotLoad(f"a {model} entity", reason, remedy)
 
 
@@ -127,7 +136,7 @@ class Loader:
             raise CannotLoad(
                 f"{model.__name__}.{keys[0]}",
                 f"a row of {model.__name__} is not in the database any more, or a criterion of the session hides it",
-                f"uow.get({model.__name__}, key) returns None for a row that is gone",
+                f"[await] uow.get({model.__name__}, key) returns None for a row that is gone",
             )
 
     def _stored(self, statement: ClauseElement, owners: Iterable[object], keys: Sequence[str]) -> list[object]:

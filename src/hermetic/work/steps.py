@@ -14,10 +14,12 @@ from sqlalchemy.orm.util import object_state
 from hermetic.errors import CannotLoad
 from hermetic.shape import Path
 
-_EXAMPLE = "load(users, User.addresses), or over several: load(users, path(User.orders, Order.items))"
+_EXAMPLE = (
+    "[await] uow.load(users, User.addresses), or over several: [await] uow.load(users, path(User.orders, Order.items))"
+)
 _STATEMENTS = {  # how a relationship that holds no collection is read
-    "write_only": "uow.all(entity.{}.select())",
-    "dynamic": "uow.session.scalars(entity.{}.statement)",
+    "write_only": "[await] uow.all(entity.{}.select())",
+    "dynamic": "[await] uow.session.scalars(entity.{}.statement)",
 }
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Select, Table, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapper, QueryableAttribute, Session
 
-from hermetic._lift import cross
+from hermetic._lift import AsyncCode, cross
 from hermetic.engine import AsyncReader, Deadline, Lease, Paging, Reader, estimated, fetching
 from hermetic.errors import ConstraintViolation, SwallowedFailure, UnitClosed, WrongStatement
 from hermetic.guard import AsyncGuardedSession, GuardedSession, Owner, caller, first_told, is_aborted
@@ -68,7 +68,7 @@ class Transaction:
     def begin(self) -> None:
         """Begin; the server's transaction starts with the first statement."""
         if self._state != "has not begun":
-            raise UnitClosed(self._session.owner, f"{self._state}, so it cannot begin again", self._session.is_async)
+            raise self._closed(f"{self._state}, so it cannot begin again")
         if self._deadline is not None:
             self._deadline.__enter__()
         self._session.begin()
@@ -101,10 +101,13 @@ class Transaction:
 
     def _open(self) -> GuardedSession:
         if self._state != "is open":
-            raise UnitClosed(self._session.owner, self._state, self._session.is_async)
+            raise self._closed(self._state)
         if self._deadline is not None:
             self._deadline.follow()
         return self._session
+
+    def _closed(self, state: str) -> UnitClosed:
+        return UnitClosed(self._session.owner, state).worded(is_async=self._session.is_async)
 
     # a reader's source
 
@@ -333,7 +336,9 @@ class AsyncUnitOfWork(AsyncReader):
         *paths: QueryableAttribute[Any] | Path,
     ) -> None:
         # listed here, where an attribute that the caller's iterable reads is refused, and not inside the crossing
-        await cross(self._bridge, self._transaction.load, listed(entities), steps_of((path, *paths)))
+        with AsyncCode():
+            loaded, steps = listed(entities), steps_of((path, *paths))
+        await cross(self._bridge, self._transaction.load, loaded, steps)
 
     async def refresh(self, entity: object, attributes: Iterable[str] | None = None) -> None:
         await cross(self._bridge, self._transaction.refresh, entity, attributes)
@@ -370,7 +375,7 @@ def _check_commit(session: GuardedSession) -> None:
     connection = session.claimed
     if connection is not None and is_aborted(connection):
         place = "on the driver's own connection, behind SQLAlchemy"
-        raise SwallowedFailure("an error", place, session.owner, session.is_async)
+        raise SwallowedFailure("an error", place, session.owner).worded(is_async=session.is_async)
 
 
 def _has_changes(session: Session) -> bool:
