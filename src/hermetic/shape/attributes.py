@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect as python_inspect
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Column, ColumnElement
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.associationproxy import AssociationProxyExtensionType
 from sqlalchemy.ext.hybrid import HybridExtensionType, hybrid_property
 from sqlalchemy.orm import ColumnProperty, Mapper, SynonymProperty
-from sqlalchemy.types import NullType, TypeEngine
+from sqlalchemy.types import JSON, Enum, NullType, TypeDecorator, TypeEngine
 
 from hermetic.shape.annotation import Annotation, mapped_type, parse, resolve, type_name
 from hermetic.shape.codec import type_of
 from hermetic.shape.criteria import clause_of
+from hermetic.shape.wire import HasCodec, unwrap
+
+# what drivers return for a column type, whatever the model calls it
+_TIMES = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
+_PLAIN: tuple[type[Any], ...] = (bool, int, float, str, bytes, Decimal, UUID, *_TIMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +110,21 @@ def python_type(kind: TypeEngine[Any]) -> Any:
         return kind.python_type
     except NotImplementedError:
         return None
+
+
+def lie_of(facts: ColumnFacts) -> tuple[str, str] | None:
+    """Return what is wrong with a model whose annotation is not what its column holds, and the fix."""
+    kind = unwrap(facts.kind)
+    if facts.mapped is None or isinstance(kind, (TypeDecorator, Enum, JSON, HasCodec)):
+        return None
+    said: Any = facts.mapped.type
+    held: Any = python_type(kind)
+    if said not in _PLAIN or held not in _PLAIN or issubclass(held, said):
+        return None
+    name = type_name(held)
+    right = f"Mapped[{name} | None]" if facts.is_nullable else f"Mapped[{name}]"
+    what = f"{facts.label} is Mapped[{facts.mapped.text}] over {kind!r}, which holds {name}"
+    return what, f"{facts.key}: {right}  # in the model, or a column type that holds {type_name(said)}"
 
 
 def _facts(label: str, key: str, column: ColumnElement[Any], said: Any, otherwise: Any) -> ColumnFacts:

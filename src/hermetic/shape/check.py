@@ -20,7 +20,7 @@ from sqlalchemy.types import JSON, Float, Numeric, TypeDecorator
 
 from hermetic.errors import Problem
 from hermetic.shape.annotation import Annotation, members_of, parse, type_name
-from hermetic.shape.attributes import ColumnFacts, column_facts, key_behind, what_computes
+from hermetic.shape.attributes import ColumnFacts, column_facts, key_behind, lie_of, what_computes
 from hermetic.shape.codec import has_exact_form
 from hermetic.shape.criteria import tables_named
 from hermetic.shape.fields import Latest, Many, Marker, Over, Path, Pick, Recursive
@@ -302,7 +302,10 @@ class Checker:
         if self._model_of(annotation.type) is not None or self._model_of(annotation.item) is not None:
             self._add(where, f"{facts.label} is a column, not a relationship", right)
             return None
-        if not _agrees(annotation, facts):
+        lie = lie_of(facts)
+        if lie is not None:
+            self._add(where, *lie)
+        elif not _agrees(annotation, facts):
             note = "; cents get lost in a float" if annotation.type is float and _is_decimal(facts) else ""
             expected = type_name(facts.python_type)
             self._add(where, f"{facts.label} is {expected}, not {type_name(annotation.type)}{note}", right)
@@ -350,7 +353,7 @@ class Checker:
         node = self.any_node(
             annotation.type, target, where, stack, in_collection=place.in_collection, is_anchored=place.is_anchored
         )
-        return One(name, hops, node, is_optional or annotation.is_optional)
+        return One(name, hops, node, is_optional or annotation.is_optional, where)
 
     def _children(self, place: _Place, where: str, name: str, annotation: Annotation, marker: Many) -> Children | None:
         key = key_behind(place.mapper, marker.relationship.key)

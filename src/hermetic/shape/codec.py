@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from sqlalchemy import ARRAY, ColumnElement, Dialect, FromClause, Select, column, select
+from sqlalchemy import ARRAY, ColumnElement, Dialect, FromClause, Select, select
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import (
     BINARY,
@@ -29,7 +29,6 @@ from sqlalchemy.types import (
     Uuid,
 )
 
-from hermetic.errors import NoExactForm
 from hermetic.shape.node import Node
 from hermetic.shape.statement import variant
 from hermetic.shape.variants import alias_of
@@ -49,12 +48,16 @@ _EXACT = (*OWN, *BYTES, *_COMMON, *_POSTGRESQL, *_MARIADB)
 class Carrier:
     """How a root column travels: the expression to select, and what turns the driver's value into the field's value.
 
-    With `use_processor` the value goes through the result processor that SQLAlchemy itself would use.
+    With `use_processor` the value goes through the result processor that SQLAlchemy itself would use, and `load` looks
+    at the value alone.
+
+    `stored` are the types of what the driver may hand over, where the database keeps any value in any column.
     """
 
     expression: ColumnElement[Any]
     load: Load | None = None
     use_processor: bool = False
+    stored: frozenset[type] | None = None
 
     def over(self, expression: ColumnElement[Any]) -> Carrier:
         """Return the same carrier over another expression, such as a column of a CTE."""
@@ -200,15 +203,6 @@ def has_exact_form(kind: TypeEngine[Any]) -> bool:
     return isinstance(plain, _EXACT) and not (isinstance(plain, Float) and plain.asdecimal)
 
 
-def is_exact_on(blocks: Blocks, kind: TypeEngine[Any]) -> bool:
-    """Return whether values of `kind` can travel inside JSON without loss on the database of `blocks`."""
-    try:
-        blocks.encode(column("value", kind), kind, "")
-    except NoExactForm:
-        return False
-    return True
-
-
 __all__ = [
     "BYTES",
     "Blocks",
@@ -218,7 +212,6 @@ __all__ = [
     "enum_members",
     "enum_values",
     "has_exact_form",
-    "is_exact_on",
     "is_rewritten",
     "travelling",
     "type_of",

@@ -28,11 +28,11 @@ Rows = Sequence[Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the value of a field comes from, for the error that names it."""
+    """Where the value of a field comes from, for the error that names it; a relationship has no type."""
 
     field: str
     column: str
-    type: TypeEngine[Any]
+    type: TypeEngine[Any] | None
     annotation: Any
 
 
@@ -46,6 +46,13 @@ def origin_of(node: Node, leaf: Leaf) -> Origin:
     """Return where a column of `node` comes from."""
     owner = leaf.hops[-1].target if leaf.hops else node.mapper
     return Origin(leaf.where, f"{owner.class_.__name__}.{leaf.attribute}", leaf.type, leaf.annotation)
+
+
+def origin_of_one(node: Node, one: One) -> Origin:
+    """Return where a to-one shape of `node` comes from."""
+    *way, last = one.hops
+    owner = way[-1].target if way else node.mapper
+    return Origin(one.where_path, f"{owner.class_.__name__}.{last.key}", None, one.node.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class Nested:
     presence: int
     is_optional: bool
     record: Record | Choice
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,15 +339,15 @@ def maker(
             unknown = f"unknown{len(scope)}"
             scope[unknown] = _unknown(record.node)
             return _one_of(tests, [literal(each) for each in record.records], f"{unknown}()")
-        return filled(scope, record.shape, [(name, value(record, name, part)) for name, part in record.fields])
+        return filled(scope, record.shape, [(name, value(part)) for name, part in record.fields])
 
-    def value(record: Record, name: str, part: Slot | Nested | Listed) -> str:
+    def value(part: Slot | Nested | Listed) -> str:
         if isinstance(part, Listed):
             found = "own" if part.place is None else f"list{part.place}"
             if part.pick == "all":
                 return found
             return f"({found}[0]{'.value' if part.pick == 'value' else ''} if {found} else None)"
-        absent = "None" if part.is_optional else f"absent({f'{record.shape.__name__}.{name}'!r})"
+        absent = "None" if part.is_optional else "absent()"
         if isinstance(part, Nested):
             return f"{literal(part.record)} if row[{part.presence}] is not None else {absent}"
         found = f"row[{part.index}]"
@@ -378,6 +386,5 @@ def _unknown(node: Node) -> Callable[[], Any]:
     return refuse
 
 
-def _absent(field: str) -> Any:
-    shape = field.partition(".")[0]
-    raise ValueMismatch(shape, f"{field} is NULL in the database, and its type has no None")
+def _absent() -> Any:
+    raise ValueError  # whoever catches it looks for the column, and names it

@@ -15,6 +15,7 @@ from hermetic.shape.decode import (
     Bundle,
     Choice,
     Collection,
+    Listed,
     Nested,
     Origin,
     Record,
@@ -31,27 +32,45 @@ _KINDS = re.compile(r"Expected `[^`]*`, got `[^`]*`")
 _STEPS = re.compile(r"\[(\d+|\.\.\.)\]")
 
 
-def refusal(shape: str, record: Record | Choice, loads: Loads, rows: Rows) -> TooLarge | ValueMismatch:
+def refusal(
+    shape: str, record: Record | Choice, loads: Loads, stored: Sequence[frozenset[type] | None], rows: Rows
+) -> TooLarge | ValueMismatch:
     """Return the error of the first value among `rows` that cannot be loaded, or is a list of too many rows."""
     for number, row in enumerate(rows, 1):
-        for slot, load in _loaded(record, loads, row):
-            value = row[slot.index]
+        for part in _fields(record, row):
+            index = part.presence if isinstance(part, Nested) else part.index
+            value, load = row[index], loads[index]
+            if value is None:
+                if not part.is_optional and part.origin is not None:
+                    return _named(shape, part.origin, number, "is NULL, and the field has no None")
+                continue
+            kinds = stored[index]
+            if kinds is not None and type(value) not in kinds and isinstance(part, Slot) and part.origin is not None:
+                expected = " or ".join(sorted(kind.__name__ for kind in kinds - {type(None)}))
+                return _named(shape, part.origin, number, f"expected {expected}, got {type(value).__name__}")
+            if load is None or isinstance(part, Nested):
+                continue
             try:
                 load(value)
             except (msgspec.DecodeError, ValueError) as error:
-                return _too_long(shape, load, value) or _told(shape, slot, load, value, error, number)
+                return _too_long(shape, load, value) or _told(shape, part, load, value, error, number)
     return ValueMismatch(shape, "its class refuses the values of a row")
 
 
-def _loaded(record: Record | Choice, loads: Loads, row: Sequence[Any]) -> Iterator[tuple[Slot, Callable[[Any], Any]]]:
+def _fields(record: Record | Choice, row: Sequence[Any]) -> Iterator[Slot | Nested]:
     chosen = record.records[row[record.number]] if isinstance(record, Choice) else record
     for _, part in chosen.fields:
+        if isinstance(part, Listed):
+            continue
+        yield part
         if isinstance(part, Nested) and row[part.presence] is not None:
-            yield from _loaded(part.record, loads, row)
-        elif isinstance(part, Slot):
-            load = loads[part.index]
-            if load is not None and row[part.index] is not None:
-                yield part, load
+            yield from _fields(part.record, row)
+
+
+def _named(shape: str, origin: Origin, row: int, said: str) -> ValueMismatch:
+    kind = repr(origin.type) if origin.type is not None else "a relationship"
+    reason = f"{origin.field} reads {origin.column}, which is {kind}, and in row {row} {said}"
+    return ValueMismatch(shape, reason, origin.field, origin.column, kind, row)
 
 
 def _told(shape: str, slot: Slot, load: Any, value: Any, error: Exception, row: int) -> ValueMismatch:
@@ -65,8 +84,7 @@ def _told(shape: str, slot: Slot, load: Any, value: Any, error: Exception, row: 
         return ValueMismatch(shape, f"in row {row} a collection holds what is no JSON of its shape")
     kinds = _KINDS.search(str(error))  # the rest of the text may quote the value
     said = kinds.group(0).lower().replace("`", "") if kinds else f"the value is no {parse(origin.annotation).text}"
-    reason = f"{origin.field} reads {origin.column}, which is {origin.type!r}, and in row {row} {said}"
-    return ValueMismatch(shape, reason, origin.field, origin.column, repr(origin.type), row)
+    return _named(shape, origin, row, said)
 
 
 def _too_long(shape: str, load: Any, text: str) -> TooLarge | None:

@@ -43,6 +43,7 @@ class One:
     hops: tuple[Hop, ...]
     node: Node
     is_optional: bool
+    where_path: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ class Step:
         self._compiled = compiled
         self._make: Make | None = None
         self._loads: list[Any] = []
+        self._stored = [each.stored for each in level.carriers]
+        self._is_typed = not any(self._stored)
         self.texts = tuple(index for index, each in enumerate(level.carriers) if _is_collection(each))
         self._fixed: dict[str, Any] | None = None  # what a statement with named values binds beside them
         self._processors = _bind_processors(compiled, blocks.dialect)
@@ -89,7 +91,7 @@ class Step:
             if carrier.use_processor and isinstance(travels, Enum):
                 load = Labels(enum_members(travels)).__getitem__
             elif carrier.use_processor:
-                load = kind.dialect_impl(dialect).result_processor(dialect, code)
+                load = _checked(kind.dialect_impl(dialect).result_processor(dialect, code), load)
             loads.append(load)
         self._loads = loads
         is_nested = self._level.tree is not None and self._level.tree.part.node is None
@@ -128,12 +130,14 @@ class Step:
     def _filled(self, rows: Rows, lists: Sequence[Sequence[list[Any]]]) -> list[Any]:
         assert self._make is not None
         try:
+            if not self._is_typed and not _are_stored(self._stored, rows):
+                raise ValueError
             return self._make(rows, lists)
         except ValueMismatch:
             raise
         except (msgspec.DecodeError, ValueError):  # of msgspec, or of a text that is no date
             # not chained: their texts may quote the value
-            raise refusal(self.shape, self._level.record, self._loads, rows) from None
+            raise refusal(self.shape, self._level.record, self._loads, self._stored, rows) from None
 
     def order(self, row: Sequence[Any]) -> list[Any]:
         """Return what orders a row; of a plan that was made with it."""
@@ -351,6 +355,19 @@ class Plans:
 
     def __len__(self) -> int:
         return len(self._forms)
+
+
+def _are_stored(stored: Sequence[frozenset[type] | None], rows: Rows) -> bool:
+    """Return whether the values of each column are of its types; looked at column by column, in C."""
+    columns = zip(stored, zip(*rows, strict=False), strict=False)
+    return all(kinds is None or kinds.issuperset(map(type, column)) for kinds, column in columns)
+
+
+def _checked(process: Process | None, check: Process | None) -> Process | None:
+    if process is None or check is None:
+        return process or check
+    # before, since a processor fails on what it does not expect, and behind, since it may be what makes the items
+    return lambda value: check(process(check(value)))
 
 
 def _is_collection(carrier: Carrier) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 from hermetic.shape.aggregates import alone
 from hermetic.shape.bounds import Bounds
 from hermetic.shape.codec import Blocks, Carrier
-from hermetic.shape.decode import Choice, Listed, Nested, Record, Slot, origin_of, origin_over
+from hermetic.shape.decode import Choice, Listed, Nested, Record, Slot, origin_of, origin_of_one, origin_over
 from hermetic.shape.node import Aggregate, Children, Hop, Leaf, Node, One, Part, Together, Tree
 from hermetic.shape.variants import alias_of, itself, number_of, steps, variant_of
 from hermetic.shape.ways import bare, key_of
@@ -78,7 +78,8 @@ class Row(ABC):
                 case One():
                     target = self.join(entity, part.hops, part.node)
                     presence = self.add(Carrier(key_of(target)[0]))
-                    fields.append((part.name, Nested(presence, part.is_optional, self.record(part.node, target))))
+                    record = self.record(part.node, target)
+                    fields.append((part.name, Nested(presence, part.is_optional, record, origin_of_one(node, part))))
                 case Children():
                     fields.append((part.name, self.children(part, entity)))
                 case Tree():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 from sqlalchemy import (
@@ -104,15 +104,15 @@ class PostgreSQL:
         return Carrier(cast(column, Text), loaded(wire_of(kind, annotation)))
 
     def _native_array(self, column: ColumnElement[Any], kind: ARRAY[Any], annotation: Any) -> Carrier:
-        item = travelling(kind.item_type, self.dialect)
+        item, check = travelling(kind.item_type, self.dialect), _items_of(annotation)
         if self._reads_text and isinstance(item, BYTES):
-            return Carrier(_pinned("bytea_output", "hex", column), use_processor=True)
+            return Carrier(_pinned("bytea_output", "hex", column), check, use_processor=True)
         if self._reads_text and isinstance(item, Float):
-            return Carrier(_all_digits(column), use_processor=True)
+            return Carrier(_all_digits(column), check, use_processor=True)
         is_bent = item is not None and any(is_kind(item) for is_kind, _, _ in _AS_TEXT)
         form = self._listed(column, kind, "") if is_bent else None
         if form is None:
-            return Carrier(column, use_processor=True)
+            return Carrier(column, check, use_processor=True)
         return self._as_json(func.to_json(form), kind, annotation)
 
     def encode(self, column: ColumnElement[Any], kind: TypeEngine[Any], label: str) -> ColumnElement[Any]:
@@ -325,6 +325,32 @@ def _enum_value(column: ColumnElement[Any], kind: Enum) -> ColumnElement[Any]:
     }
     # a label that no member has stays as it is: the decoder then names it
     return case(*((label == stored, value) for stored, value in whole.items()), else_=func.to_json(label))
+
+
+def _items_of(annotation: Any) -> Load:
+    """Return what lets a list pass whose items the annotation allows, by their None and by their dimensions: arrays of
+    PostgreSQL may have NULL anywhere and any number of dimensions.
+    """
+    said = parse(annotation)
+    inside = get_args(said.type)[0] if get_args(said.type) else Any
+    item = parse(inside)
+    if item.type in (Any, object):
+        return lambda items: items
+    nested = _items_of(inside) if get_origin(item.type) in (list, tuple) else None
+
+    def checked(items: Any) -> Any:
+        if isinstance(items, str):  # of a type that psycopg does not know; its processor makes the items
+            return items
+        if None in items and not item.is_optional:
+            raise ValueError("NULL in an array whose items have no None")
+        if any(isinstance(each, (list, tuple)) is (nested is None) for each in items if each is not None):
+            raise ValueError("an array of another number of dimensions")
+        if nested is not None:
+            for each in items:
+                nested(each)
+        return items
+
+    return checked
 
 
 def _duration(text: str) -> datetime.timedelta:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     Select,
     String,
+    and_,
     bindparam,
     case,
     func,
@@ -110,10 +111,10 @@ class SQLite:
 
     def native(self, column: ColumnElement[Any], kind: TypeEngine[Any], annotation: Any) -> Carrier:
         """Return how a root column travels on the driver path."""
-        kind = travelling(kind, self.dialect) or kind
-        if isinstance(kind, (JSON, Json)):
-            return Carrier(type_coerce(column, String), loaded(wire_of(kind, annotation)))
-        return Carrier(column, use_processor=True)
+        plain = travelling(kind, self.dialect)
+        if isinstance(plain or kind, (JSON, Json)):
+            return Carrier(type_coerce(column, String), loaded(wire_of(plain or kind, annotation)))
+        return Carrier(column, use_processor=True, stored=_stored(plain))
 
     def encode(self, column: ColumnElement[Any], kind: TypeEngine[Any], label: str) -> ColumnElement[Any]:
         """Return the JSON form of a column."""
@@ -142,10 +143,12 @@ class SQLite:
             return func.json(case((is_real, func.hermetic_f64(text)), else_=text))
         if isinstance(kind, Boolean):
             truth = type_coerce(column, Integer)
+            is_number = func.typeof(truth) == literal_column("'integer'")
             return func.json(
                 case(
-                    (truth != literal_column("0"), literal_column("'true'")),
                     (truth == literal_column("0"), literal_column("'false'")),
+                    (and_(truth.is_not(None), is_number), literal_column("'true'")),
+                    (truth.is_not(None), literal_column(f"'{_JSON_OF_ANOTHER_KIND}'")),
                 )
             )
         if isinstance(kind, BYTES):
@@ -241,6 +244,22 @@ class SQLite:
     def text(self, json: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return a JSON value as text; SQLite's JSON is text."""
         return json
+
+
+def _stored(kind: TypeEngine[Any] | None) -> frozenset[type] | None:
+    """Return the Python types of the values that a column of this type should hold, or None where that is not known."""
+    if kind is None or isinstance(kind, HasCodec):
+        return None
+    return next((frozenset([*found, type(None)]) for kinds, found in _STORED if isinstance(kind, kinds)), None)
+
+
+# an Enum is a String, an Interval is stored as a DateTime
+_STORED: tuple[tuple[Any, tuple[type, ...]], ...] = (
+    ((Boolean, Integer, ExactDecimal, ExactInterval), (int,)),
+    ((Float, Numeric), (int, float)),
+    ((String, DateTime, Date, Time, Interval, AwareDateTime, Uuid), (str,)),
+    (BYTES, (bytes,)),
+)
 
 
 def _since_epoch(text: ColumnElement[Any]) -> ColumnElement[Any]:
