@@ -277,7 +277,7 @@ def test_memory_serves_every_thread() -> None:
     assert found == [0]
 
 
-class Bag(Base):
+class TypedBag(Base):
     __tablename__ = "bag"
     id: Mapped[int] = mapped_column(primary_key=True)
     items: Mapped[list[Item]] = relationship(passive_deletes="all", order_by="Item.id")
@@ -304,7 +304,7 @@ class Plain(msgspec.Struct, frozen=True):
 def _bag(db: Database, **columns: Any) -> None:
     db.create_all(Base)
     with db.begin() as uow:
-        uow.add(Bag(id=1, items=[Item(id=1, **columns)]))
+        uow.add(TypedBag(id=1, items=[Item(id=1, **columns)]))
 
 
 def test_a_type_with_a_variant_is_read_as_the_variant_says(db: Database) -> None:
@@ -313,7 +313,7 @@ def test_a_type_with_a_variant_is_read_as_the_variant_says(db: Database) -> None
     class Line(Shape[Item]):
         sizes: list[float]
 
-    class Card(Shape[Bag]):
+    class Card(Shape[TypedBag]):
         items: list[Line]
 
     assert db.get_one(Line, 1).sizes == [0.1 + 0.2, 5e-324, 3.0]
@@ -352,7 +352,7 @@ def _lines_of(annotation: Any) -> tuple[Any, Any]:
         return types.new_class(name, (Shape[model],), {}, lambda body: body.update(__annotations__=fields))
 
     line = shape("PlainLine", Item, plain=annotation)
-    return line, shape("PlainCard", Bag, items=types.GenericAlias(list, (line,)))
+    return line, shape("PlainCard", TypedBag, items=types.GenericAlias(list, (line,)))
 
 
 def test_a_second_dimension_where_the_model_says_one_is_refused_not_flattened(db: Database) -> None:
@@ -362,7 +362,7 @@ def test_a_second_dimension_where_the_model_says_one_is_refused_not_flattened(db
     class Line(Shape[Item]):
         sizes: list[float]
 
-    class Card(Shape[Bag]):
+    class Card(Shape[TypedBag]):
         items: list[Line]
 
     with pytest.raises(ValueMismatch):
