@@ -21,6 +21,7 @@ LACKS: dict[str, dict[str, str]] = {
         "read committed": "a transaction of MariaDB sees one snapshot by default",
         "text keys": "MariaDB compares text in the collation of a column, which a list of keys does not know",
         "kept CTEs": "MariaDB 10.11 computes a CTE again for each name of it",
+        "streamed collections": "MariaDB tells only behind the last row whether it has cut a collection",
         "deferred keys": "MariaDB checks a foreign key at once",
     },
     "sqlite": {

@@ -7,12 +7,14 @@ import types
 from dataclasses import dataclass
 from typing import Annotated, Any, ForwardRef
 
+import msgspec
 import pydantic
 import pytest
+import requires
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from shapes_support import plain
-from sqlalchemy import ForeignKey, String, delete, select, update
+from sqlalchemy import ForeignKey, Select, String, delete, select, update
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship, with_loader_criteria
 
 from hermetic import (
@@ -25,6 +27,7 @@ from hermetic import (
     WrongStatement,
     many,
     path,
+    prepared,
     recursive,
     shape_of,
 )
@@ -218,6 +221,121 @@ def test_filters_of_every_read_reach_every_level(db: Database) -> None:
     chain(db, 4)
     kept = select(Gear).where(Gear.id == 1).options(with_loader_criteria(Gear, Gear.rank != 3, include_aliases=True))
     assert bare(db.one(shape_of(Gear, BranchData), kept)) == {"name": "p1", "parts": [{"name": "p2", "parts": []}]}
+
+
+ROOTS = select(Gear).where(Gear.parent_id.is_(None)).order_by(Gear.id)
+
+
+@prepared(Branch)
+def root_number(number: int) -> Select[Gear]:
+    return select(Gear).where(Gear.id == number)
+
+
+def grove(db: Database, roots: int) -> None:
+    """Plant trees of three levels, with a note on each row."""
+    with db.begin() as uow:
+        for n in range(1, roots + 1):
+            inner = [Gear(id=100 * n + k, name=f"i{k}", rank=k, notes=[GearNote(text=f"n{k}")]) for k in (1, 2)]
+            inner[0].parts = [Gear(id=1000 * n, name="leaf", rank=1)]
+            uow.add(Gear(id=n, name=f"r{n}", rank=1, parts=inner, notes=[GearNote(text="root")]))
+
+
+def test_pages_hold_whole_trees(db: Database) -> None:
+    grove(db, 5)
+    whole = db.all(Branch, ROOTS)
+    assert [len(each.parts[1].parts) for each in whole] == [1] * 5
+    found: list[Branch] = []
+    token: str | None = None
+    while True:
+        with db.recorded() as sent:
+            page = db.page(Branch, ROOTS, after=token, limit=2)
+        assert len(sent) == db.plan(Branch, ROOTS).statements
+        found += page.items
+        token = page.next
+        if token is None:
+            break
+    assert found == whole
+    assert db.page(Branch, ROOTS, after=page.previous, limit=2).items == whole[2:4]
+    empty = ROOTS.where(Gear.id > 5)
+    assert db.page(Branch, empty).items == []
+
+
+def test_a_stream_holds_whole_trees(db: Database) -> None:
+    requires.needs(db, "streamed collections")
+    grove(db, 70)  # more than the first batch
+    assert list(db.stream(Branch, ROOTS)) == db.all(Branch, ROOTS)
+    assert list(db.stream(Leafward, ROOTS)) == db.all(Leafward, ROOTS)
+    assert list(db.stream(root_number(3))) == db.all(root_number(3))
+    with db.begin() as uow:
+        uow.get_one(Gear, 70).parent_id = 70_000
+    stream = db.stream(Branch, select(Gear).where(Gear.id.in_([1, 70])).order_by(Gear.id))
+    with pytest.raises(CycleFound):
+        list(stream)
+    assert db.count(select(Gear)) == 280  # the connection is back
+
+
+def test_a_body_is_the_encoded_trees(db: Database) -> None:
+    grove(db, 3)
+    assert db.json(Branch, ROOTS) == msgspec.json.encode(db.all(Branch, ROOTS))
+    assert db.json(Leafward, ROOTS) == msgspec.json.encode(db.all(Leafward, ROOTS))
+    assert db.json(root_number(2)) == msgspec.json.encode(db.all(root_number(2)))
+
+
+def test_a_prepared_read_holds_whole_trees(db: Database) -> None:
+    grove(db, 3)
+    for number in (1, 2, 3, 4):
+        with db.recorded() as sent:
+            found = db.all(root_number(number))
+        assert found == db.all(Branch, select(Gear).where(Gear.id == number))
+        assert len(sent) == db.plan(root_number(number)).statements == 4
+        assert db.one_or_none(root_number(number)) == (found[0] if found else None)
+
+
+def test_a_unit_of_one_snapshot_reads_trees_with_its_own_changes(db: Database) -> None:
+    requires.needs(db, "units of one snapshot")
+    grove(db, 2)
+    with db.begin() as uow:
+        uow.add(Gear(id=9, name="new", rank=5, parent_id=1))
+        read = uow.get_one(Branch, 1)
+        assert [each.name for each in read.parts] == ["new", "i2", "i1"]
+        assert uow.all(root_number(1)) == [read]
+        assert uow.page(Branch, ROOTS, limit=1).items == [read]
+        assert uow.json(root_number(1)) == msgspec.json.encode([read])
+        if requires.has(db.engine.dialect.name, "streamed collections"):
+            assert next(uow.stream(Branch, ROOTS)) == read
+
+
+def test_a_unit_that_sees_what_others_commit_refuses_a_tree_and_says_where_to_read_it(db: Database) -> None:
+    requires.needs(db, "read committed")
+    grove(db, 1)
+    with db.begin() as uow:
+        for read in (
+            lambda: uow.get(Branch, 1),
+            lambda: uow.all(root_number(1)),
+            lambda: uow.page(Branch, ROOTS),
+            lambda: uow.json(Branch, ROOTS),
+            lambda: next(uow.stream(Branch, ROOTS)),
+        ):
+            with pytest.raises(WrongStatement, match="read it on the Database, outside the unit"):
+                read()
+        assert uow.get_one(Gear, 1).name == "r1"  # the unit goes on
+
+
+def test_the_async_shell_has_trees_in_every_verb(async_url: str) -> None:
+    async def main() -> None:
+        async with AsyncDatabase(async_url) as db:
+            await db.create_all(Gear)
+            async with db.begin() as uow:
+                uow.add(Gear(id=1, name="a", rank=1, parts=[Gear(id=2, name="b", rank=1)]))
+            whole = await db.all(Branch, ROOTS)
+            assert (await db.page(Branch, ROOTS)).items == whole
+            assert await db.json(Branch, ROOTS) == msgspec.json.encode(whole)
+            for _ in range(2):
+                assert await db.all(root_number(1)) == whole
+            if "mariadb" not in async_url:
+                assert [each async for each in db.stream(Branch, ROOTS)] == whole
+
+    asyncio.run(main())
 
 
 def test_the_async_shell_reads_the_same(async_url: str) -> None:
