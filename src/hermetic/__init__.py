@@ -3,7 +3,19 @@
 `select()` decides which rows, the shape decides what of them, the unit of work decides when it is true.
 """
 
-from hermetic.engine import Limits, Page, Pool, deadline
+from hermetic.engine import (
+    Aborted,
+    CommitOutcome,
+    Committed,
+    FailedAttempt,
+    Limits,
+    Page,
+    Pool,
+    Retry,
+    Unknown,
+    deadline,
+    outcome_table,
+)
 from hermetic.errors import (
     BlockedLoop,
     CannotConnect,
@@ -19,6 +31,7 @@ from hermetic.errors import (
     Deadlock,
     DiskFull,
     EntityOutsideUnit,
+    EntityPassed,
     ExclusionViolation,
     ForeignKeyViolation,
     HermeticError,
@@ -32,6 +45,7 @@ from hermetic.errors import (
     NotLoaded,
     NotNullViolation,
     NotTheOwner,
+    OutcomeUnknown,
     PoolError,
     PoolExhausted,
     Problem,
@@ -76,6 +90,7 @@ from hermetic.work import (
 )
 
 __all__ = [
+    "Aborted",
     "AsyncAttempt",
     "AsyncDatabase",
     "AsyncRepository",
@@ -89,6 +104,8 @@ __all__ = [
     "CannotStream",
     "CheckViolation",
     "Codec",
+    "CommitOutcome",
+    "Committed",
     "ConnectionsLeft",
     "ConstraintViolation",
     "CycleFound",
@@ -99,8 +116,10 @@ __all__ = [
     "Deadlock",
     "DiskFull",
     "EntityOutsideUnit",
+    "EntityPassed",
     "ExactDecimal",
     "ExclusionViolation",
+    "FailedAttempt",
     "ForeignKeyViolation",
     "HermeticError",
     "InexactDecimal",
@@ -117,6 +136,7 @@ __all__ = [
     "NotLoaded",
     "NotNullViolation",
     "NotTheOwner",
+    "OutcomeUnknown",
     "Page",
     "Plan",
     "Pool",
@@ -127,6 +147,7 @@ __all__ = [
     "ProblemsFound",
     "ReadOnlyServer",
     "Repository",
+    "Retry",
     "SerializationFailure",
     "ServerTooOld",
     "Shape",
@@ -146,6 +167,7 @@ __all__ = [
     "UnitClosed",
     "UnitOfWork",
     "UnitShared",
+    "Unknown",
     "UnknownDriver",
     "UnsupportedDatabase",
     "ValueMismatch",
@@ -157,6 +179,7 @@ __all__ = [
     "deadline",
     "lint_models",
     "many",
+    "outcome_table",
     "path",
     "prepared",
     "recursive",

@@ -8,25 +8,38 @@ from hermetic.engine.direct import direct
 from hermetic.engine.estimate import estimated
 from hermetic.engine.fetch import fetching
 from hermetic.engine.limits import Limits
+from hermetic.engine.outcome import Aborted, CommitOutcome, Committed, Origin, Outcomes, Unknown, outcome_table
 from hermetic.engine.page import Page
 from hermetic.engine.paging import Paging
 from hermetic.engine.pool import Pool
 from hermetic.engine.reader import AsyncReader, Reader, Source
+from hermetic.engine.retry import FailedAttempt, Retry, name_of, told
 from hermetic.engine.snapshot import with_snapshot
 from hermetic.engine.sqlite import is_memory
 from hermetic.engine.streaming import Batches, Lease
+from hermetic.engine.transaction import Commit, Terms, isolation_of, prepare_transactions, unit_options
 
 __all__ = [
+    "Aborted",
     "AsyncReader",
     "Batches",
+    "Commit",
+    "CommitOutcome",
+    "Committed",
     "Deadline",
+    "FailedAttempt",
     "Lease",
     "Limits",
+    "Origin",
+    "Outcomes",
     "Page",
     "Paging",
     "Pool",
     "Reader",
+    "Retry",
     "Source",
+    "Terms",
+    "Unknown",
     "close_async_engine",
     "close_engine",
     "custody_of",
@@ -35,8 +48,14 @@ __all__ = [
     "estimated",
     "fetching",
     "is_memory",
+    "isolation_of",
     "make_async_engine",
     "make_engine",
+    "name_of",
+    "outcome_table",
+    "prepare_transactions",
     "remaining",
+    "told",
+    "unit_options",
     "with_snapshot",
 ]

@@ -44,7 +44,8 @@ def broken(error: BaseException, kind: type[ConstraintViolation], database: str,
 
 def _postgresql(error: BaseException, kind: type[ConstraintViolation]) -> Broken:
     # psycopg has a record of its own, asyncpg attributes on its own error behind SQLAlchemy's
-    source: Any = getattr(error, "diag", None) or error.__cause__
+    told = (getattr(error, "diag", None), error, error.__cause__)
+    source: Any = next((each for each in told if hasattr(each, "constraint_name")), None)
     column = getattr(source, "column_name", None)
     return Broken(
         getattr(source, "constraint_name", None) or "",

@@ -32,10 +32,15 @@ def explain_connect(error: BaseException, url: str, dialect: Dialect) -> Hermeti
     state, number = sqlstate(error), error_number(error, dialect)
     if state in _CREDENTIALS or number in _MARIADB_CREDENTIALS or _password_was_tried(error):
         return CannotConnect(
-            url, _first_line(error), "check user and password in the URL; a password with @ : / must be percent-encoded"
+            url,
+            _first_line(error),
+            "check user and password in the URL; a password with @ : / must be percent-encoded",
+            is_passing=False,
         )
     if state == _NO_DATABASE or number in _MARIADB_NO_DATABASE:
-        return CannotConnect(url, _first_line(error), "create the database, or correct its name at the end of the URL")
+        return CannotConnect(
+            url, _first_line(error), "create the database, or correct its name at the end of the URL", is_passing=False
+        )
     if state == _TOO_MANY or number in _MARIADB_TOO_MANY:
         return CannotConnect(
             url,
@@ -44,7 +49,10 @@ def explain_connect(error: BaseException, url: str, dialect: Dialect) -> Hermeti
         )
     if getattr(error, "sqlite_errorcode", None) == _SQLITE_CANTOPEN:
         return CannotConnect(
-            url, _first_line(error), "create the folder of the file, and make it writable for this process"
+            url,
+            _first_line(error),
+            "create the folder of the file, and make it writable for this process",
+            is_passing=False,
         )
     is_unexplained = isinstance(error, dialect.loaded_dbapi.OperationalError) and state is None and number is None
     if isinstance(error, OSError) or is_unexplained or number in _MARIADB_UNREACHABLE:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, event
 
+from hermetic.engine.transaction import TERMS, Terms
 from hermetic.query import register_list_function
 from hermetic.shape import register_functions
 
@@ -37,7 +38,8 @@ def prepare_sqlite(engine: Engine) -> None:
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             # on the driver's cursor, as every other driver begins: it is no statement of the application
             cursor = connection.connection.cursor()
-            cursor.execute("BEGIN")
+            terms: Terms | None = connection.get_execution_options().get(TERMS)
+            cursor.execute("BEGIN" if terms is None else terms.begin)
             cursor.close()
 
     def returned(connection: Any, record: Any, state: Any) -> None:

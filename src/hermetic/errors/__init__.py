@@ -64,8 +64,10 @@ from hermetic.errors.server import (
 )
 from hermetic.errors.unit import (
     CannotLoad,
+    EntityPassed,
     NotLoaded,
     NotTheOwner,
+    OutcomeUnknown,
     SwallowedFailure,
     UnitClosed,
     UnitShared,
@@ -86,6 +88,7 @@ __all__ = [
     "Deadlock",
     "DiskFull",
     "EntityOutsideUnit",
+    "EntityPassed",
     "ExclusionViolation",
     "ForeignKeyViolation",
     "HermeticError",
@@ -100,6 +103,7 @@ __all__ = [
     "NotLoaded",
     "NotNullViolation",
     "NotTheOwner",
+    "OutcomeUnknown",
     "PoolError",
     "PoolExhausted",
     "Problem",

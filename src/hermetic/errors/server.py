@@ -14,11 +14,14 @@ from hermetic.errors.form import HermeticError
 
 @dataclass(eq=False)
 class CannotConnect(HermeticError, exc.OperationalError):
-    """Raised when the server could not be reached or refused the connection."""
+    """Raised when the server could not be reached or refused the connection; `is_passing` says that it may not do so a
+    moment later.
+    """
 
     url: str
     reason: str
     remedy: str
+    is_passing: bool = True
     code = "cannot-connect"
     what = "could not connect to {e.url}"
     why = "{e.reason}"

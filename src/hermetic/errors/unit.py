@@ -107,3 +107,33 @@ class UnitShared(HermeticError, exc.IllegalStateChangeError):
         "or read on the Database, which any number of tasks and threads share: [await] db.all(...)\n"
         "or do one after the other; for a timeout use asyncio.timeout, since wait_for is a task of its own before 3.12"
     )
+
+
+@dataclass(eq=False)
+class OutcomeUnknown(HermeticError, exc.OperationalError):
+    """Raised when the answer to COMMIT was lost and the server could not be asked in time what became of it;
+    `__cause__` is what the connection was lost by.
+
+    `token` is what `Database.outcome()` takes, empty where none was kept.
+    """
+
+    token: str
+    reason: str
+    remedy: str
+    code = "outcome-unknown"
+    what = "it is not known whether a transaction was committed"
+    why = "the connection was lost while the server committed; {e.reason}"
+    fix = "{e.remedy}"
+    connection_invalidated = True
+
+
+@dataclass(eq=False)
+class EntityPassed(HermeticError, exc.ArgumentError):
+    """Raised when an entity is given to `run`: each attempt has a session of its own, and it belongs to another one."""
+
+    entity: str
+    use_case: str
+    code = "entity-passed"
+    what = "an entity of {e.entity} was passed to {e.use_case}"
+    why = "each attempt of a use case has a unit of work of its own, and the entity belongs to another one"
+    fix = "pass its key, and read it inside: entity = [await] uow.get_one({e.entity}, key)"

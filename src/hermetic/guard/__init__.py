@@ -1,12 +1,13 @@
 """What is refused inside a unit of work, and where an entity came from."""
 
-from hermetic.guard.failure import FINAL, first_told, is_aborted, watch_failures
+from hermetic.guard.failure import FINAL, PENDING, first_told, is_aborted, watch_failures
 from hermetic.guard.origin import Spot, caller, placed, spot, whereabouts
 from hermetic.guard.ownership import Owner, hand, is_over, join_hands, owner_name
 from hermetic.guard.session import AsyncGuardedSession, GuardedSession
 
 __all__ = [
     "FINAL",
+    "PENDING",
     "AsyncGuardedSession",
     "GuardedSession",
     "Owner",

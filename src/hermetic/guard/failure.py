@@ -24,6 +24,9 @@ FINAL = (TransactionConflict, LostConnection)
 what follows in autocommit.
 """
 
+PENDING = "hermetic_commit"
+"""Under which name the `info` of a connection has the commit of its open transaction."""
+
 _OWNER = "hermetic_unit"
 _MARIADB_NO_TABLE = 1146
 _IN_ERROR = 3  # libpq's PQTRANS_INERROR
@@ -60,6 +63,7 @@ def _claim(session: GuardedSession, transaction: SessionTransaction, connection:
     if not transaction.nested:
         connection.execution_options(**{_OWNER: session})
         session.claimed = connection
+        session.pending = connection.info.get(PENDING)
 
 
 @event.listens_for(GuardedSession, "after_transaction_end")

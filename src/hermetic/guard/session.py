@@ -46,7 +46,8 @@ class Failure:
 class GuardedSession(Session):
     """The session of a unit of work; `commit`, `rollback` and `close` belong to the unit.
 
-    `owner` is where the unit of work was begun, `claimed` the connection of its transaction.
+    `owner` is where the unit of work was begun, `claimed` the connection of its transaction, `pending` what whoever
+    begins it knows of its commit.
     """
 
     owner: str = "unknown"
@@ -55,6 +56,7 @@ class GuardedSession(Session):
     failure: Failure | None = None
     holder: Owner | None = None
     claimed: Connection | None = None
+    pending: object = None
     _explicit_loads: int = 0
     _crossings: int = 0
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import time
+import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, MetaData, Select
 from sqlalchemy.exc import DBAPIError
@@ -14,12 +19,16 @@ from sqlalchemy.orm import DeclarativeBase
 from hermetic._lift import cross
 from hermetic.engine import (
     AsyncReader,
+    CommitOutcome,
     Deadline,
     Lease,
     Limits,
+    Outcomes,
     Paging,
     Pool,
     Reader,
+    Retry,
+    Terms,
     close_async_engine,
     close_engine,
     custody_of,
@@ -29,17 +38,25 @@ from hermetic.engine import (
     is_memory,
     make_async_engine,
     make_engine,
+    prepare_transactions,
+    unit_options,
     with_snapshot,
 )
 from hermetic.errors import DeadlineExceeded, EntityOutsideUnit
 from hermetic.guard import watch_failures
 from hermetic.observe import Recorder, Statement
 from hermetic.shape import Bounds, Fetch, Parameters, Plan, Plans, Rows, Step, gathered
+from hermetic.work.course import Course
 from hermetic.work.leases import OwnConnection
+from hermetic.work.settlement import Settling
 from hermetic.work.unit import AsyncUnitOfWork, UnitOfWork
+
+Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+"""Isolation levels of units of work; SQLite has only SERIALIZABLE."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
+E = TypeVar("E", Engine, AsyncEngine)
 Found = TypeVar("Found")
 
 _NO_DEADLINE = nullcontext()
@@ -140,6 +157,8 @@ class Database(Reader):
         deadline: seconds in which each call is over, whatever the server does: a read, each batch of a stream, a unit
             of work as a whole, `run()` with all its attempts. `with deadline(...)` around a call sets a nearer one.
             None sets no bound.
+        retry: how often and for how long `run()` tries a use case; `Retry.never()` tries once.
+        isolation: SQL name of the isolation level of units of work, e.g. `SERIALIZABLE`; None is the server's default.
     Raises:
         UnknownDriver: the URL cannot be read, or names no sync driver.
         MissingPackage: the driver is not installed.
@@ -153,12 +172,17 @@ class Database(Reader):
         limits: Limits | None = None,
         page_secret: str | bytes | None = None,
         deadline: float | None = None,
+        retry: Retry | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         pool = pool or Pool.server()
         self._engine = make_engine(url, pool)
         watch_failures(self._engine)
         self._recorder = Recorder(self._engine)
         self._seconds = deadline
+        self._outcomes = Outcomes(self._engine)
+        prepare_transactions(self._engine, self._outcomes)
+        self._units = _units(self._engine, retry, isolation)
         self._autocommit = _autocommit(self._engine, self._recorder, pool, limits, page_secret, deadline)
         super().__init__(self._autocommit)
 
@@ -169,16 +193,75 @@ class Database(Reader):
 
     def begin(self) -> UnitOfWork:
         """Return a unit of work: `with db.begin() as uow:` commits when the block ends and rolls back if it raises."""
-        return UnitOfWork(self._engine, self._autocommit.plans, self._autocommit.paging, self._seconds)
+        return self._unit(1)
+
+    def _unit(self, attempt: int) -> UnitOfWork:
+        units = self._units
+        return UnitOfWork(
+            units.first if attempt == 1 else units.later,
+            self._autocommit.plans,
+            self._autocommit.paging,
+            self._seconds,
+            Settling(self._outcomes, units.retry.seconds),
+        )
+
+    def using(self, *, retry: Retry | None = None, isolation: Isolation | None = None) -> Self:
+        """Return this database with another budget of attempts or isolation level; pool and plans are shared.
+
+        `db.using(isolation="SERIALIZABLE").run(transfer, ...)`
+        """
+        twin = copy.copy(self)
+        twin._units = self._units.changed(retry, isolation)
+        return twin
 
     def run(self, use_case: Callable[Concatenate[UnitOfWork, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a use case in a unit of work of its own and return what it returns, after the commit.
 
+        After a conflict, a lost connection or a failover the whole use case is run again, in a new unit of work, until
+        the budget of the database's `Retry` is spent: what it does outside the database it may do several times.
+        Where the answer to COMMIT was lost, the server is asked what became of it, and nothing is done twice.
+        A `run` inside a use case on the same database does not repeat by itself.
+
         Raises:
-            Whatever the use case raises; then everything it did is rolled back.
+            Whatever the use case raises; then everything it did is rolled back. What was tried is in the notes of the
+                last error and in its attribute `attempts`.
+            OutcomeUnknown: the answer to COMMIT was lost, and the server did not come back in time to be asked.
+            EntityPassed: an argument is an entity; nothing was done.
+        Statements: those of the use case, BEGIN and COMMIT; the token of the outcome travels with COMMIT, and is a
+            statement of its own on MariaDB and SQLite.
         """
-        with self._autocommit.within(_name(use_case)), self.begin() as uow:
-            return use_case(uow, *args, **kwargs)
+        with (
+            self._autocommit.within(_name(use_case)),
+            Course(self._units.retry, self._engine, use_case, is_async=False) as course,
+        ):
+            course.check(args, kwargs)
+            while True:
+                try:
+                    if course.lost is not None:
+                        self._outcomes.end_session(course.lost)
+                    with course.attempt(self._unit(course.number)) as uow:
+                        return use_case(uow, *args, **kwargs)
+                except Exception as failure:
+                    wait = course.after(failure)
+                    if wait is None:
+                        raise
+                time.sleep(wait)
+
+    def outcome(self, token: str) -> CommitOutcome:
+        """Return what became of the transaction with the token of an `OutcomeUnknown`; the answer never changes.
+
+        Raises:
+            DBAPIError: the server cannot be asked now.
+        Statements: 1 INSERT and 1 SELECT in a transaction.
+        """
+        return self._outcomes.ask(uuid.UUID(token))
+
+    def prune_outcomes(self, *, hours: float = 72.0) -> int:
+        """Delete the outcomes that are older than `hours` and return how many there were: 0..n.
+
+        Keep them longer than anybody may ask for one. Statements: 1 DELETE.
+        """
+        return self._outcomes.prune(hours * 3600)
 
     def recorded(self) -> AbstractContextManager[list[Statement]]:
         """Return a context manager that yields a list of every statement this database is sent until the block ends."""
@@ -196,12 +279,15 @@ class Database(Reader):
         custody_of(self._engine).check()
 
     def create_all(self, base: type[DeclarativeBase] | MetaData) -> None:
-        """Create the tables that do not exist yet; for demos and tests. Production schemas belong to migrations."""
-        _metadata(base).create_all(self._engine)
+        """Create the tables that do not exist yet, that of the outcomes among them; for demos and tests.
+
+        Production schemas belong to migrations: `outcome_table(metadata)` adds that table to a metadata.
+        """
+        _create_all(_metadata(base), self._engine, self._outcomes)
 
     def drop_all(self, base: type[DeclarativeBase] | MetaData) -> None:
-        """Drop the tables; for demos and tests."""
-        _metadata(base).drop_all(self._engine)
+        """Drop the tables, that of the outcomes among them; for demos and tests."""
+        _drop_all(_metadata(base), self._engine, self._outcomes)
 
     def close(self, *, timeout: float = 10.0) -> None:
         """Close for good: nothing is handed out any more, what is out may come back, all connections are closed.
@@ -230,6 +316,8 @@ class AsyncDatabase(AsyncReader):
         limits: Limits | None = None,
         page_secret: str | bytes | None = None,
         deadline: float | None = None,
+        retry: Retry | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         pool = pool or Pool.server()
         self._engine = make_async_engine(url, pool)
@@ -237,6 +325,9 @@ class AsyncDatabase(AsyncReader):
         watch_failures(core)
         self._recorder = Recorder(core)
         self._seconds = deadline
+        self._outcomes = Outcomes(core)
+        prepare_transactions(core, self._outcomes)
+        self._units = _units(self._engine, retry, isolation)
         self._autocommit = _autocommit(core, self._recorder, pool, limits, page_secret, deadline)
         # the session holds no connection: only its way into the greenlet is used
         super().__init__(Reader(self._autocommit), AsyncSession(self._engine))
@@ -247,14 +338,48 @@ class AsyncDatabase(AsyncReader):
         return self._engine
 
     def begin(self) -> AsyncUnitOfWork:
-        return AsyncUnitOfWork(self._engine, self._autocommit.plans, self._autocommit.paging, self._seconds)
+        return self._unit(1)
+
+    def _unit(self, attempt: int) -> AsyncUnitOfWork:
+        units = self._units
+        return AsyncUnitOfWork(
+            units.first if attempt == 1 else units.later,
+            self._autocommit.plans,
+            self._autocommit.paging,
+            self._seconds,
+            Settling(self._outcomes, units.retry.seconds),
+        )
+
+    def using(self, *, retry: Retry | None = None, isolation: Isolation | None = None) -> Self:
+        twin = copy.copy(self)
+        twin._units = self._units.changed(retry, isolation)
+        return twin
 
     async def run(
         self, use_case: Callable[Concatenate[AsyncUnitOfWork, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        with self._autocommit.within(_name(use_case)):
-            async with self.begin() as uow:
-                return await use_case(uow, *args, **kwargs)
+        with (
+            self._autocommit.within(_name(use_case)),
+            Course(self._units.retry, self._engine.sync_engine, use_case, is_async=True) as course,
+        ):
+            course.check(args, kwargs)
+            while True:
+                try:
+                    if course.lost is not None:
+                        await cross(self._bridge, self._outcomes.end_session, course.lost)
+                    async with course.attempt(self._unit(course.number)) as uow:
+                        return await use_case(uow, *args, **kwargs)
+                except Exception as failure:
+                    wait = course.after(failure)
+                    if wait is None:
+                        raise
+                await asyncio.sleep(wait)
+
+    async def outcome(self, token: str) -> CommitOutcome:
+        return await cross(self._bridge, self._outcomes.ask, uuid.UUID(token))
+
+    async def prune_outcomes(self, *, hours: float = 72.0) -> int:
+        return await cross(self._bridge, self._outcomes.prune, hours * 3600)
 
     def recorded(self) -> AbstractContextManager[list[Statement]]:
         return self._recorder.recording()
@@ -263,10 +388,10 @@ class AsyncDatabase(AsyncReader):
         await cross(self._bridge, custody_of(self._engine.sync_engine).check)
 
     async def create_all(self, base: type[DeclarativeBase] | MetaData) -> None:
-        await cross(self._bridge, _metadata(base).create_all, self._engine.sync_engine)
+        await cross(self._bridge, _create_all, _metadata(base), self._engine.sync_engine, self._outcomes)
 
     async def drop_all(self, base: type[DeclarativeBase] | MetaData) -> None:
-        await cross(self._bridge, _metadata(base).drop_all, self._engine.sync_engine)
+        await cross(self._bridge, _drop_all, _metadata(base), self._engine.sync_engine, self._outcomes)
 
     async def close(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109  # the name of the sync twin
         await close_async_engine(self._engine, timeout)
@@ -295,6 +420,42 @@ def _autocommit(
 
 def _name(use_case: Callable[..., Any]) -> str:
     return f"the use case {getattr(use_case, '__qualname__', repr(use_case))}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Units(Generic[E]):
+    """How the units of a database are begun, and how often a use case is tried; `first` and `later` are the engines of
+    the first attempt and of those after it.
+    """
+
+    engine: E
+    first: E
+    later: E
+    retry: Retry
+    isolation: Isolation | None
+
+    def changed(self, retry: Retry | None, isolation: Isolation | None) -> _Units[E]:
+        return _units(self.engine, retry or self.retry, isolation or self.isolation)
+
+
+def _units(engine: E, retry: Retry | None, isolation: Isolation | None) -> _Units[E]:
+    database = engine.dialect.name
+    first = engine.execution_options(**unit_options(database, Terms(isolation)))
+    # a transaction of SQLite that reads first and writes later is refused when somebody wrote in between, at once and
+    # however long it may wait; its next attempt takes the lock first, and then nobody can
+    immediate = unit_options(database, Terms(isolation, is_immediate=True))
+    later = engine.execution_options(**immediate) if database == "sqlite" else first
+    return _Units(engine, first, later, retry or Retry(), isolation)
+
+
+def _create_all(metadata: MetaData, engine: Engine, outcomes: Outcomes) -> None:
+    metadata.create_all(engine)
+    outcomes.create()
+
+
+def _drop_all(metadata: MetaData, engine: Engine, outcomes: Outcomes) -> None:
+    metadata.drop_all(engine)
+    outcomes.drop()
 
 
 def _metadata(base: type[DeclarativeBase] | MetaData) -> MetaData:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from math import inf
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -12,13 +15,25 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapper, QueryableAttribute, Session
 
 from hermetic._lift import AsyncCode, cross
-from hermetic.engine import AsyncReader, Deadline, Lease, Paging, Reader, estimated, fetching
+from hermetic.engine import (
+    AsyncReader,
+    Commit,
+    Deadline,
+    Lease,
+    Origin,
+    Paging,
+    Reader,
+    estimated,
+    fetching,
+    isolation_of,
+)
 from hermetic.errors import ConstraintViolation, SwallowedFailure, UnitClosed, WrongStatement
 from hermetic.guard import AsyncGuardedSession, GuardedSession, Owner, caller, first_told, is_aborted
 from hermetic.shape import Fetch, Path, Plan, Plans, tables_of
 from hermetic.work.attempt import AsyncAttempt, Attempt, FailureT
 from hermetic.work.leases import UnitConnection
 from hermetic.work.load import Loader, check
+from hermetic.work.settlement import Settlement, Settling
 from hermetic.work.steps import Steps, listed, steps_of
 
 _SESSION: dict[str, Any] = {
@@ -44,6 +59,9 @@ class Transaction:
         self.paging = paging
         self._session = session
         self._state = "has not begun"
+        self.doubt: Commit | None = None
+        self.left: Origin | None = None
+        self.seconds_left = inf
         self._streams = UnitConnection(self._connection, self._check)
         session.owner = caller()
         self._deadline = None if seconds is None else Deadline(f"the unit of work begun at {session.owner}", seconds)
@@ -78,8 +96,12 @@ class Transaction:
     def end(self, *, commit: bool) -> None:
         """Commit or roll back, then give the connection back; what was loaded stays readable.
 
+        Afterwards `doubt` is the commit of which nobody here knows the outcome, and `left` the session that was lost
+        and may still be there on the server, `seconds_left` what was left of the deadline.
+
         Raises:
             SwallowedFailure: a commit is impossible after a database error that was caught; it was rolled back.
+            Whatever the connection was lost by.
         """
         session = self._open()
         session.is_ending = True
@@ -88,15 +110,24 @@ class Transaction:
             if commit:
                 _check_commit(session)
                 Session.commit(session)
+                _check_tag(session, session.pending)
             else:
                 Session.rollback(session)
+        except BaseException as failure:
+            pending = session.pending
+            if commit and isinstance(pending, Commit) and pending.is_doubtful(failure):
+                self.doubt = pending
+            raise
         finally:
             self._state = "has ended"
+            if session.claimed is not None and session.claimed.invalidated and isinstance(session.pending, Commit):
+                self.left = session.pending.origin
             session.holder = None
             try:
                 Session.close(session)
             finally:
                 if self._deadline is not None:
+                    self.seconds_left = self._deadline.remaining
                     self._deadline.__exit__(None, None, None)
 
     def _open(self) -> GuardedSession:
@@ -177,9 +208,15 @@ class UnitOfWork(Reader):
     that has pending changes, and only then.
     """
 
-    def __init__(self, engine: Engine, plans: Plans, paging: Paging, seconds: float | None = None) -> None:
+    def __init__(self, engine: Engine, plans: Plans, paging: Paging, seconds: float | None, settling: Settling) -> None:
         self._transaction = Transaction(GuardedSession(engine, **_SESSION), plans, paging, seconds)
+        self._settling = settling
         super().__init__(self._transaction)
+
+    @property
+    def left(self) -> Origin | None:
+        """The session that this unit lost its connection to; None where it lost none."""
+        return self._transaction.left
 
     @property
     def session(self) -> GuardedSession:
@@ -292,19 +329,34 @@ class UnitOfWork(Reader):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._transaction.end(commit=kind is None)
+        try:
+            self._transaction.end(commit=kind is None)
+        except BaseException as failure:
+            if self._transaction.doubt is None:
+                raise
+            settlement = self._settling.of(failure, self._transaction.doubt, self._transaction.seconds_left)
+            while (wait := settlement.ask()) is not None:
+                time.sleep(wait)
+            settlement.finish()
 
 
 class AsyncUnitOfWork(AsyncReader):
     """The async twin of `UnitOfWork`: the same verbs, awaited."""
 
-    def __init__(self, engine: AsyncEngine, plans: Plans, paging: Paging, seconds: float | None = None) -> None:
+    def __init__(
+        self, engine: AsyncEngine, plans: Plans, paging: Paging, seconds: float | None, settling: Settling
+    ) -> None:
+        self._settling = settling
         self._session = AsyncGuardedSession(engine, **_SESSION)
         guarded = self._session.sync_session
         assert isinstance(guarded, GuardedSession)  # AsyncGuardedSession says so
         guarded.is_async = True
         self._transaction = Transaction(guarded, plans, paging, seconds)
         super().__init__(Reader(self._transaction), self._session)
+
+    @property
+    def left(self) -> Origin | None:
+        return self._transaction.left
 
     @property
     def session(self) -> AsyncGuardedSession:
@@ -367,7 +419,42 @@ class AsyncUnitOfWork(AsyncReader):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await cross(self._bridge, self._transaction.end, commit=kind is None)
+        try:
+            await cross(self._bridge, self._transaction.end, commit=kind is None)
+        except BaseException as failure:
+            if self._transaction.doubt is None:
+                raise
+            settlement = self._settling.of(failure, self._transaction.doubt, self._transaction.seconds_left)
+            cancelled = await _uncancelled(self._settle(settlement))
+            with AsyncCode():
+                settlement.finish()
+            if cancelled is not None:
+                raise cancelled from failure
+
+    async def _settle(self, settlement: Settlement) -> None:
+        while True:
+            wait = await cross(self._bridge, settlement.ask)
+            if wait is None:
+                return
+            await asyncio.sleep(wait)
+
+
+async def _uncancelled(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+    """Await work that must come to its end, and return the cancellation that came meanwhile: it is only put off."""
+    task, cancelled = asyncio.ensure_future(work), None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    return cancelled
+
+
+def _check_tag(session: GuardedSession, commit: object) -> None:
+    if isinstance(commit, Commit) and commit.tag != "COMMIT":
+        place = "on the driver's own connection, behind SQLAlchemy"
+        raise SwallowedFailure("an error", place, session.owner).worded(is_async=session.is_async)
 
 
 def _check_commit(session: GuardedSession) -> None:
@@ -394,7 +481,7 @@ def _tables_behind(mapper: Mapper[Any], names: Iterable[str]) -> frozenset[str]:
 
 
 def _check_snapshot(connection: Connection, plan: Plan) -> None:
-    level = connection.get_execution_options().get("isolation_level") or connection.default_isolation_level
+    level = isolation_of(connection)
     if level not in ("REPEATABLE READ", "SERIALIZABLE"):
         raise WrongStatement(
             "a unit of work",
