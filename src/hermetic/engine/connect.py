@@ -20,6 +20,7 @@ from hermetic.engine.mariadb import OPTIONS as MARIADB_OPTIONS
 from hermetic.engine.mariadb import prepare_mariadb
 from hermetic.engine.opening import opened
 from hermetic.engine.pool import Pool
+from hermetic.engine.residue import watch_residue
 from hermetic.engine.sqlite import is_memory, prepare_sqlite
 from hermetic.engine.versions import check_version
 from hermetic.engine.wire import connect_options, keep_alive, wrong_settings
@@ -154,6 +155,8 @@ def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
     if pool.is_pooling and not is_memory(url):
         watch_liveness(engine, pool.ping_idle)
         watch_age(engine, pool.recycle)
+    if not is_memory(url):  # whose one connection is the database
+        watch_residue(engine, is_shared=pool.is_shared)
     keep_alive(engine)
     fit.watch()
     hold_to_deadlines(engine)

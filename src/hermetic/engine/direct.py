@@ -18,6 +18,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from hermetic.engine.deadline import STATEMENT, current
 from hermetic.engine.failures import explain_failure
 from hermetic.engine.kinds import sqlstate
+from hermetic.engine.residue import leaves_state
 from hermetic.errors import HermeticError
 from hermetic.shape import Fetch, Parameters, Rows, Step
 
@@ -81,17 +82,18 @@ def direct(engine: Engine, otherwise: Fetch, sent: Callable[[str], None]) -> Fet
     """Return what fetches on the driver, and through `otherwise` where that cannot be.
 
     A statement's first rows, which tell the types of its columns, go through `otherwise`. So does a statement that the
-    driver refused: SQLAlchemy then says what is wrong, or, where only the connection was stale, answers.
+    driver refused: SQLAlchemy then says what is wrong, or, where only the connection was stale, answers. And so does
+    one that may leave something in its session, which SQLAlchemy's events see.
 
     `sent` is told the SQL of each statement that goes to the driver, which SQLAlchemy's events do not see.
     """
     call = _CALLS.get((engine.dialect.driver, engine.dialect.is_async))
     if call is None:
         return otherwise
-    run = call
+    run, database = call, engine.dialect.name
 
     def fetch(step: Step, sql: str, parameters: Parameters) -> Rows:
-        if not step.is_learned:
+        if not step.is_learned or leaves_state(sql, database):
             return otherwise(step, sql, parameters)
         pooled = _taken(engine)
         if pooled is None:

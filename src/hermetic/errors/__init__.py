@@ -40,6 +40,7 @@ from hermetic.errors.pool import (
     Holder,
     PoolError,
     PoolExhausted,
+    StateRefused,
     WrongLoop,
 )
 from hermetic.errors.reads import (
@@ -113,6 +114,7 @@ __all__ = [
     "ServerTooOld",
     "ShapeError",
     "StalePlan",
+    "StateRefused",
     "StatementTimeout",
     "SwallowedFailure",
     "TooDeep",

@@ -152,3 +152,20 @@ class BlockedLoop(HermeticError, RuntimeWarning):
         "await the same verb of an AsyncDatabase\n"
         "or let a thread wait: a route written as def and not async def, await asyncio.to_thread(db.all, ...) elsewhere"
     )
+
+
+@dataclass(eq=False)
+class StateRefused(HermeticError, exc.InvalidRequestError):
+    """Raised when a statement would leave something in its session, behind a pooler that lends the session to others;
+    before it is sent.
+    """
+
+    statement: str
+    caller: str
+    code = "state-refused"
+    what = "{e.statement} ... may leave a setting, a lock or a temporary table in its session ({e.caller})"
+    why = "the pooler lends the session to other clients after the transaction: they would have it, and this one not"
+    fix = (
+        "bind it to the transaction: SET LOCAL, set_config(..., true), pg_advisory_xact_lock(), ON COMMIT DROP\n"
+        "or connect to the server itself for it, with Pool.server()"
+    )
