@@ -260,6 +260,30 @@ async def test_every_idle_connection_that_died_is_replaced(shell: Shell, kill: C
 
 
 @only_postgresql
+@pytest.mark.parametrize("ping_idle", [0, 3600])
+async def test_a_wall_clock_that_was_set_back_hides_no_death_and_ends_no_new_connection(
+    shell: Shell, kill: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, ping_idle: float
+) -> None:
+    db = shell.open(Pool.server(size=3, ping_idle=ping_idle))
+    connections = Connections(db)
+    async with AsyncExitStack() as stack:
+        units = [await stack.enter_async_context(db.begin()) for _ in range(3)]
+        processes = [await uow.one(PID) for uow in units]
+    for process in processes:
+        kill(process)
+    stepped = time.time() - 3600
+    monkeypatch.setattr(time, "time", lambda: stepped)
+    for _ in range(6):
+        assert await db.count(TELESCOPES) == 3
+    async with AsyncExitStack() as stack:
+        await hold(stack, db, 3)
+    opened = connections.opened
+    for _ in range(6):
+        assert await db.count(TELESCOPES) == 3
+    assert connections.opened == opened == 6
+
+
+@only_postgresql
 async def test_without_the_ping_the_same_death_reaches_a_unit_of_work_and_no_read(
     shell: Shell, kill: Callable[[int], None]
 ) -> None:

@@ -10,8 +10,8 @@ import time
 from math import inf
 from typing import Any
 
-from sqlalchemy import Engine, event
-from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
+from sqlalchemy import Engine, ExceptionContext, event
+from sqlalchemy.exc import DisconnectionError
 
 from hermetic.engine.deadline import PING, current
 from hermetic.engine.enforce import limited
@@ -40,15 +40,25 @@ def watch_liveness(engine: Engine, ping_idle: float) -> None:
             with limited(record, _PING_TIMEOUT):
                 is_alive = dialect.do_ping(connection)
         except dialect.loaded_dbapi.Error as error:
-            raise _dead() from error
+            raise dead() from error
         if not is_alive:
-            raise _dead()
+            raise dead()
+
+    def dead() -> DisconnectionError | DeadlineExceeded:
+        nonlocal lost_at
+        lost_at = time.monotonic()
+        return _dead()
 
     def lost(connection: Any, record: Any, error: BaseException | None) -> None:
         nonlocal lost_at
         if isinstance(error, Exception) and engine.dialect.is_disconnect(error, connection, None):  # type: ignore[arg-type]  # asyncpg's own errors too
             lost_at = time.monotonic()
 
+    def failed(context: ExceptionContext) -> None:
+        # SQLAlchemy would end the others by the wall clock: none of them, or each new one too, once it was set back
+        context.invalidate_pool_on_disconnect = False
+
+    event.listen(engine, "handle_error", failed)
     event.listen(engine, "invalidate", lost)
     event.listen(engine, "checkin", returned)
     event.listen(engine, "checkout", taken)
@@ -58,4 +68,4 @@ def _dead() -> DisconnectionError | DeadlineExceeded:
     deadline = current()
     if deadline is not None and not deadline.remaining:
         return deadline.exceeded(PING)
-    return InvalidatePoolError("the connection died while it was idle")
+    return DisconnectionError("the connection died while it was idle")
