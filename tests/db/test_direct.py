@@ -133,7 +133,7 @@ def test_a_statement_that_the_server_timed_out_is_sent_once(driver: str, new_dat
         await db.all(UserCard, slow)
         async with db.begin() as uow:
             uow.add(User(id=30, name="slow"))
-        await db.close()
+        await db.engine.dispose()
 
         def limited(connection: object, record: object) -> None:
             cursor = connection.cursor()  # type: ignore[attr-defined]
