@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import check, flat, graph, latency, report, rivals, route, strategies, stream
+from bench import check, flat, graph, latency, report, rivals, route, strategies, stream, unit
 from bench.measure import Way
 from bench.shop import CUSTOMERS, PROFILES, fill
 from hermetic import AsyncDatabase
@@ -26,6 +26,7 @@ WORKLOADS: dict[str, Any] = {
     "route": route,
     "latency": latency,
     "stream": stream,
+    "unit": unit,
 }
 PROFILED = {
     "graph": graph.SIZES,
@@ -33,6 +34,7 @@ PROFILED = {
     "get": (flat.BY_KEY.size,),
     "flat": (flat.MANY.size,),
     "latency": (latency.SCREEN,),
+    "unit": (unit.KEY,),
 }
 
 

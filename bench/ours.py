@@ -23,13 +23,14 @@ from bench.shop import (
     plain_profiles,
     profiles,
 )
-from hermetic import AsyncDatabase, Prepared, prepared
+from hermetic import AsyncDatabase, AsyncUnitOfWork, Prepared, prepared
 from hermetic.web.fastapi import reader
 
 PREPARED = "hermetic, prepared"
 FRESH = "hermetic, fresh select()"
 GET = "hermetic get"
 IN_UNIT = "hermetic, inside a unit of work"
+RUN = "hermetic run()"
 STRATEGY = "hermetic,"
 BEST = PREPARED
 """The way that the bars are about."""
@@ -111,6 +112,18 @@ def flat(db: AsyncDatabase) -> list[Way]:
         return await db.all(profiles_below(rows)(BOUND))
 
     return [Way(PREPARED, with_prepared, plain_profiles), Way(FRESH, fresh, plain_profiles)]
+
+
+def unit(db: AsyncDatabase) -> list[Way]:
+    async def change(uow: AsyncUnitOfWork, key: int) -> int:
+        profile = await uow.get_one(Profile, key)
+        profile.age ^= 1
+        return profile.id
+
+    async def run(key: int) -> int:
+        return await db.run(change, key)
+
+    return [Way(RUN, run, lambda found: found)]
 
 
 ROUTES = {"/json": "hermetic json", "/shapes": "hermetic shapes, returned"}

@@ -326,7 +326,7 @@ def test_an_outcome_is_told_again_and_never_changes(db: Database) -> None:
 def test_a_unit_whose_outcome_was_settled_cannot_commit_any_more(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     token = uuid.uuid4()
     assert db.outcome(str(token)) == Aborted()
-    monkeypatch.setattr(uuid, "uuid4", lambda: token)  # the slow original
+    monkeypatch.setattr("hermetic.engine.transaction.new_token", lambda: token)  # the slow original
     with pytest.raises(Exception, match="unique-violation"), db.begin() as uow:
         uow.get_one(Account, 1).balance = 1
     monkeypatch.undo()

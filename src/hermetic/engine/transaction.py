@@ -24,7 +24,7 @@ from hermetic.engine.deadline import BETWEEN, COMMIT, ROLLBACK, STATEMENT, curre
 from hermetic.engine.enforce import hold
 from hermetic.engine.failures import explain_failure
 from hermetic.engine.kinds import sqlstate
-from hermetic.engine.outcome import Origin, Outcomes
+from hermetic.engine.outcome import Origin, Outcomes, new_token
 from hermetic.errors import LostConnection
 from hermetic.guard import PENDING
 from hermetic.shape import TABLES
@@ -157,7 +157,7 @@ def prepare_transactions(engine: Engine, outcomes: Outcomes) -> None:
         place = _told(connection, "", COMMIT, lambda: outcomes.place(connection))
         if place is None:
             return ""
-        commit.token = uuid.uuid4()
+        commit.token = new_token()
         return outcomes.record(place, commit.token, is_sure=is_sure)
 
     def rolled_back(connection: Connection) -> None:
@@ -287,14 +287,14 @@ Send = Callable[[Any, str], str]
 
 
 def _psycopg(pooled: Any, sql: str) -> str:
-    cursor = pooled.driver_connection.execute(sql)
+    cursor = pooled.driver_connection.execute(sql, prepare=False)  # each is sent once or tells nothing to plan
     while cursor.nextset():
         pass
     return str(cursor.statusmessage)
 
 
 def _psycopg_async(pooled: Any, sql: str) -> str:
-    cursor = pooled.dbapi_connection.run_async(lambda driver: driver.execute(sql))
+    cursor = pooled.dbapi_connection.run_async(lambda driver: driver.execute(sql, prepare=False))
     while cursor.nextset():
         pass
     return str(cursor.statusmessage)
