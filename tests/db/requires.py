@@ -31,6 +31,7 @@ LACKS: dict[str, dict[str, str]] = {
         "large nulls": "NULL is the smallest value in SQLite's order",
         "read committed": "a transaction of SQLite sees one snapshot",
         "wide sums": "SQLite adds up 64 bits",
+        "row locks": "SQLite has one lock for the whole file, that of the writer",
         "deep nesting": "the parser of SQLite holds few levels",
     },
 }

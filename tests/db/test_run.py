@@ -309,6 +309,8 @@ def test_a_unit_that_wrote_leaves_its_outcome_and_one_that_read_does_not(db: Dat
     assert len(tokens(db)) == 1  # of the fixture
     with db.begin() as uow:
         uow.count(select(Account))
+        with uow.attempt():
+            uow.count(select(Account))
     assert len(tokens(db)) == 1
     with db.begin() as uow:
         uow.get_one(Account, 1).balance = 1

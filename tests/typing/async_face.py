@@ -103,6 +103,15 @@ async def use(db: AsyncDatabase) -> None:
         assert_type(await uow.get(User, 5), User | None)
         assert_type(await uow.get_one(User, 5), User)
         assert_type(await Users(uow).named("alice"), list[UserCard])
+        assert_type(await uow.get(User, 5, lock=True), User | None)
+        assert_type(await uow.get_one(User, 5, lock="nowait"), User)
+        assert_type(await uow.one(select(User), lock=True), User)
+        assert_type(await uow.one_or_none(select(User), lock=True), User | None)
+        assert_type(await uow.first(select(User), lock="skip_locked"), User | None)
+        assert_type(await Users(uow).all(select(User), lock=True), list[User])
+        await uow.get_one(User, 5, lock="wait")  # E: no way to lock
+        await uow.all(UserCard, select(User), lock=True)  # E: a shape is not locked
+        await uow.all(select(User.id, User.name), lock=True)  # E: rows are not locked
         async with uow.attempt() as attempt:
             uow.add(User(name="alice"))
         assert_type(attempt.failure, ConstraintViolation | None)

@@ -104,6 +104,15 @@ def use(db: Database) -> None:
         assert_type(uow.get(User, 5), User | None)
         assert_type(uow.get_one(User, 5), User)
         assert_type(Users(uow).named("alice"), list[UserCard])
+        assert_type(uow.get(User, 5, lock=True), User | None)
+        assert_type(uow.get_one(User, 5, lock="nowait"), User)
+        assert_type(uow.one(select(User), lock=True), User)
+        assert_type(uow.one_or_none(select(User), lock=True), User | None)
+        assert_type(uow.first(select(User), lock="skip_locked"), User | None)
+        assert_type(Users(uow).all(select(User), lock=True), list[User])
+        uow.get_one(User, 5, lock="wait")  # E: no way to lock
+        uow.all(UserCard, select(User), lock=True)  # E: a shape is not locked
+        uow.all(select(User.id, User.name), lock=True)  # E: rows are not locked
         with uow.attempt() as attempt:
             uow.add(User(name="alice"))
         assert_type(attempt.failure, ConstraintViolation | None)

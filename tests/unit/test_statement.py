@@ -14,6 +14,7 @@ from hermetic.shape.statement import (
     is_distinct,
     is_distinct_on,
     is_grouped,
+    locks_rows,
     order_of,
     variant,
     with_named_order,
@@ -38,7 +39,7 @@ def test_cache_key_is_equal_for_other_values_and_keeps_them() -> None:
     assert cache_key(select(Thing).where(Thing.name == bindparam("name"))) is not None
 
 
-def test_grouping_distinct_and_limit_are_told_apart() -> None:
+def test_grouping_distinct_limit_and_lock_are_told_apart() -> None:
     statements: list[Select[Thing]] = [
         select(Thing),
         select(Thing).group_by(Thing.id),
@@ -46,10 +47,12 @@ def test_grouping_distinct_and_limit_are_told_apart() -> None:
         select(Thing).distinct(),
         select(Thing).limit(1),
         select(Thing).offset(1),
+        select(Thing).with_for_update(),
     ]
-    assert [is_grouped(each) for each in statements] == [False, True, True, False, False, False]
-    assert [is_distinct(each) for each in statements] == [False, False, False, True, False, False]
-    assert [has_limit(each) for each in statements] == [False, False, False, False, True, True]
+    assert [is_grouped(each) for each in statements] == [False, True, True, False, False, False, False]
+    assert [is_distinct(each) for each in statements] == [False, False, False, True, False, False, False]
+    assert [has_limit(each) for each in statements] == [False, False, False, False, True, True, False]
+    assert [locks_rows(each) for each in statements] == [False, False, False, False, False, False, True]
 
 
 @pytest.mark.filterwarnings("ignore:Passing expression to")

@@ -12,10 +12,10 @@ from hermetic.engine.outcome import Aborted, CommitOutcome, Committed, Origin, O
 from hermetic.engine.page import Page
 from hermetic.engine.paging import Paging
 from hermetic.engine.pool import Pool
-from hermetic.engine.reader import AsyncReader, Reader, Source
+from hermetic.engine.reader import AsyncReader, Lock, Reader, Source
 from hermetic.engine.retry import FailedAttempt, Retry, name_of, told
 from hermetic.engine.snapshot import with_snapshot
-from hermetic.engine.sqlite import is_memory
+from hermetic.engine.sqlite import is_memory, without_waiting
 from hermetic.engine.streaming import Batches, Lease
 from hermetic.engine.transaction import Commit, Terms, isolation_of, prepare_transactions, unit_options
 
@@ -30,6 +30,7 @@ __all__ = [
     "FailedAttempt",
     "Lease",
     "Limits",
+    "Lock",
     "Origin",
     "Outcomes",
     "Page",
@@ -58,4 +59,5 @@ __all__ = [
     "told",
     "unit_options",
     "with_snapshot",
+    "without_waiting",
 ]

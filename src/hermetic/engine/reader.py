@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
-from typing import Any, Literal, Protocol, TypeVar, TypeVarTuple, overload
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, TypeVarTuple, overload
 
 from sqlalchemy import Row, Select, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,6 +22,11 @@ Entity = TypeVar("Entity")
 ShapeT = TypeVar("ShapeT")
 Found = TypeVar("Found")
 Ts = TypeVarTuple("Ts")
+
+Lock: TypeAlias = bool | Literal["nowait", "skip_locked"]
+"""Whether the rows that a read finds are locked until the unit of work ends, and what becomes of rows that another one
+has locked: `True` waits for them, "nowait" raises `LockTimeout`, "skip_locked" leaves them out.
+"""
 
 
 class Source(Protocol):
@@ -42,7 +47,7 @@ class Source(Protocol):
         """Return the connection of a stream that is about to begin."""
         ...
 
-    def selected(self, statement: Select[Any], verb: str) -> list[Any]:
+    def selected(self, statement: Select[Any], verb: str, lock: Lock, /) -> list[Any]:
         """Return what the statement selects: values, rows, or entities where they are allowed."""
         ...
 
@@ -50,7 +55,7 @@ class Source(Protocol):
         """Return about how many rows the statement finds, from the server's statistics; None where it keeps none."""
         ...
 
-    def entity(self, model: type[Any], key: Any) -> Any:
+    def entity(self, model: type[Any], key: Any, verb: str, lock: Lock, /) -> Any:
         """Return the entity with this primary key, or None."""
         ...
 
@@ -70,30 +75,39 @@ class Reader:
     @overload
     def all(self, read: BoundRead[ShapeT], /) -> list[ShapeT]: ...
     @overload
-    def all(self, statement: Select[Entity], /) -> list[Entity]: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    def all(self, statement: Select[Entity], /, *, lock: Lock = False) -> list[Entity]: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     def all(self, statement: Select[*Ts], /) -> list[Row[*Ts]]: ...  # type: ignore[overload-cannot-match]
-    def all(self, *target: Any) -> list[Any]:
+    def all(self, *target: Any, lock: Lock = False) -> list[Any]:
         """Return everything the statement finds.
 
+        Args:
+            target: a shape and a statement, a prepared read, or a statement alone.
+            lock: of entities in a unit of work: lock their rows until it ends, and read them anew, whatever the unit
+                holds already; what was changed is sent first. True waits for a row that another transaction has locked,
+                "nowait" raises, "skip_locked" leaves it out.
         Returns: 0 to n shapes, values, rows or entities, in the statement's order.
         Raises:
-            WrongStatement: the shape cannot be read from this statement.
+            WrongStatement: the shape cannot be read from this statement; or its rows cannot be locked.
             EntityOutsideUnit: entities were asked of a `Database`.
+            LockTimeout: "nowait", and another transaction has locked a row.
             MissingTable: the schema is behind the models.
-        Statements: 1 SELECT, whatever the depth of the shape.
+        Statements: 1 SELECT, whatever the depth of the shape. With `lock` FOR UPDATE of the entity's own tables, sent
+            twice where other tables are joined to them.
+        Databases: MariaDB locks the rows of joined tables too. SQLite has one lock for the whole file, that of the
+            writer: it is taken before the SELECT, and there is never a row to skip.
         """
-        return self._read(target, "all")
+        return self._read(target, "all", lock=lock)
 
     @overload
     def one(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT: ...
     @overload
     def one(self, read: BoundRead[ShapeT], /) -> ShapeT: ...
     @overload
-    def one(self, statement: Select[Entity], /) -> Entity: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    def one(self, statement: Select[Entity], /, *, lock: Lock = False) -> Entity: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     def one(self, statement: Select[*Ts], /) -> Row[*Ts]: ...  # type: ignore[overload-cannot-match]
-    def one(self, *target: Any) -> Any:
+    def one(self, *target: Any, lock: Lock = False) -> Any:
         """Return the only thing the statement finds.
 
         Returns: exactly 1.
@@ -103,7 +117,7 @@ class Reader:
             WrongStatement: the shape cannot be read from this statement.
         Statements: 1 SELECT; at most 2 rows are fetched.
         """
-        found = self._at_most_one(target, "one")
+        found = self._at_most_one(target, "one", lock)
         if not found:
             raise NotFound(_subject(target), "one", "one_or_none")
         return found[0]
@@ -113,10 +127,10 @@ class Reader:
     @overload
     def one_or_none(self, read: BoundRead[ShapeT], /) -> ShapeT | None: ...
     @overload
-    def one_or_none(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    def one_or_none(self, statement: Select[Entity], /, *, lock: Lock = False) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     def one_or_none(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
-    def one_or_none(self, *target: Any) -> Any:
+    def one_or_none(self, *target: Any, lock: Lock = False) -> Any:
         """Return the only thing the statement finds, or None.
 
         Returns: 0 or 1.
@@ -125,7 +139,7 @@ class Reader:
             WrongStatement: the shape cannot be read from this statement.
         Statements: 1 SELECT; at most 2 rows are fetched.
         """
-        found = self._at_most_one(target, "one_or_none")
+        found = self._at_most_one(target, "one_or_none", lock)
         return found[0] if found else None
 
     @overload
@@ -133,10 +147,10 @@ class Reader:
     @overload
     def first(self, read: BoundRead[ShapeT], /) -> ShapeT | None: ...
     @overload
-    def first(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    def first(self, statement: Select[Entity], /, *, lock: Lock = False) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     def first(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
-    def first(self, *target: Any) -> Any:
+    def first(self, *target: Any, lock: Lock = False) -> Any:
         """Return the first thing the statement finds, in its order, or None.
 
         Returns: 0 or 1.
@@ -144,43 +158,47 @@ class Reader:
             WrongStatement: the shape cannot be read from this statement.
         Statements: 1 SELECT with LIMIT 1.
         """
-        found = self._read(target, "first", 1)
+        found = self._read(target, "first", 1, lock=lock)
         return found[0] if found else None
 
     @overload
     def get(self, shape: ShapeType[Any, ShapeT], key: Any, /) -> ShapeT | None: ...
     @overload
-    def get(self, model: type[Entity], key: Any, /) -> Entity | None: ...
-    def get(self, target: Any, key: Any, /) -> Any:
+    def get(self, model: type[Entity], key: Any, /, *, lock: Lock = False) -> Entity | None: ...
+    def get(self, target: Any, key: Any, /, *, lock: Lock = False) -> Any:
         """Return the shape or entity with this primary key, or None.
 
         Args:
             target: a shape or a mapped class.
             key: the value; for a composite key a tuple in the order of the model's key columns.
-        Returns: 0 or 1. An entity that this unit of work already holds is returned as it is.
+            lock: lock its row until the unit of work ends; see `all`.
+        Returns: 0 or 1. An entity that this unit of work already holds is returned as it is, unless it is locked.
         Raises:
             EntityOutsideUnit: an entity was asked of a `Database`.
-        Statements: 1 SELECT; 0 for an entity that is already there.
+            LockTimeout: "nowait", and another transaction has locked the row.
+        Statements: 1 SELECT; 0 for an entity that is already there and not to be locked.
         """
-        return self._get(target, key)
+        return self._get(target, key, "get", lock)
 
     @overload
     def get_one(self, shape: ShapeType[Any, ShapeT], key: Any, /) -> ShapeT: ...
     @overload
-    def get_one(self, model: type[Entity], key: Any, /) -> Entity: ...
-    def get_one(self, target: Any, key: Any, /) -> Any:
+    def get_one(self, model: type[Entity], key: Any, /, *, lock: Lock = False) -> Entity: ...
+    def get_one(self, target: Any, key: Any, /, *, lock: Lock = False) -> Any:
         """Return the shape or entity with this primary key.
 
         Args:
             target: a shape or a mapped class.
             key: the value; for a composite key a tuple in the order of the model's key columns.
+            lock: lock its row until the unit of work ends; see `all`.
         Returns: exactly 1.
         Raises:
-            NotFound: there is none.
+            NotFound: there is none, or "skip_locked" left it out.
             EntityOutsideUnit: an entity was asked of a `Database`.
-        Statements: 1 SELECT; 0 for an entity that is already there.
+            LockTimeout: "nowait", and another transaction has locked the row.
+        Statements: 1 SELECT; 0 for an entity that is already there and not to be locked.
         """
-        found = self._get(target, key)
+        found = self._get(target, key, "get_one", lock)
         if found is None:
             raise NotFound(_subject((target,)), "get_one", "get")
         return found
@@ -307,13 +325,15 @@ class Reader:
 
     # the paths behind them
 
-    def _read(self, target: tuple[Any, ...], verb: str, most: int | None = None) -> list[Any]:
+    def _read(self, target: tuple[Any, ...], verb: str, most: int | None = None, *, lock: Lock = False) -> list[Any]:
         """Return what `target` finds: a prepared read, a shape and a statement, or a statement alone; with `most`, at
         most so many rows of it.
         """
         if len(target) == 1 and not isinstance(target[0], BoundRead):
             _check_select(target[0], verb)
-            return self._source.selected(_limited(target[0], most), verb)
+            return self._source.selected(_limited(target[0], most), verb, lock)
+        if lock and (isinstance(target[0], BoundRead) or hasattr(target[0], "__shape__")):
+            raise _cannot_lock(target[0], verb)
         plan, values = self._planned(target, verb, most)
         return self._source.read(plan, lambda fetch: plan.run(fetch, values))
 
@@ -330,23 +350,25 @@ class Reader:
     def _batches(self, target: tuple[Any, ...]) -> Batches:
         return Batches(self._source.lease(), *self._planned(target, "stream", None))
 
-    def _at_most_one(self, target: tuple[Any, ...], verb: str) -> list[Any]:
+    def _at_most_one(self, target: tuple[Any, ...], verb: str, lock: Lock) -> list[Any]:
         statement = target[-1]
         is_limited = isinstance(statement, Select) and has_limit(statement)
-        found = self._read(target, verb, None if is_limited else 2)
+        found = self._read(target, verb, None if is_limited else 2, lock=lock)
         if len(found) > 1:
             raise TooManyFound(_subject(target), verb)
         return found
 
-    def _get(self, target: Any, key: Any) -> Any:
+    def _get(self, target: Any, key: Any, verb: str, lock: Lock) -> Any:
         if not hasattr(target, "__shape__"):
-            return self._source.entity(target, key)
+            return self._source.entity(target, key, verb, lock)
+        if lock:
+            raise _cannot_lock(target, verb)
         plan, values = self._source.plans.by_key(target.__shape__(), key)
         found = self._source.read(plan, lambda fetch: plan.run(fetch, values))
         return found[0] if found else None
 
     def _value(self, statement: Select[Any]) -> Any:
-        return self._source.selected(statement, "count")[0]
+        return self._source.selected(statement, "count", False)[0]
 
 
 class AsyncReader:
@@ -361,58 +383,58 @@ class AsyncReader:
     @overload
     async def all(self, read: BoundRead[ShapeT], /) -> list[ShapeT]: ...
     @overload
-    async def all(self, statement: Select[Entity], /) -> list[Entity]: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    async def all(self, statement: Select[Entity], /, *, lock: Lock = False) -> list[Entity]: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     async def all(self, statement: Select[*Ts], /) -> list[Row[*Ts]]: ...  # type: ignore[overload-cannot-match]
-    async def all(self, *target: Any) -> list[Any]:
-        return await cross(self._bridge, self._core.all, *target)  # ty: ignore[invalid-argument-type]  # overloads
+    async def all(self, *target: Any, lock: Lock = False) -> list[Any]:
+        return await cross(self._bridge, functools.partial(self._core.all, lock=lock), *target)  # ty: ignore[invalid-argument-type]  # overloads
 
     @overload
     async def one(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT: ...
     @overload
     async def one(self, read: BoundRead[ShapeT], /) -> ShapeT: ...
     @overload
-    async def one(self, statement: Select[Entity], /) -> Entity: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    async def one(self, statement: Select[Entity], /, *, lock: Lock = False) -> Entity: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     async def one(self, statement: Select[*Ts], /) -> Row[*Ts]: ...  # type: ignore[overload-cannot-match]
-    async def one(self, *target: Any) -> Any:
-        return await cross(self._bridge, self._core.one, *target)  # ty: ignore[invalid-argument-type]  # overloads
+    async def one(self, *target: Any, lock: Lock = False) -> Any:
+        return await cross(self._bridge, functools.partial(self._core.one, lock=lock), *target)  # ty: ignore[invalid-argument-type]  # overloads
 
     @overload
     async def one_or_none(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
     @overload
     async def one_or_none(self, read: BoundRead[ShapeT], /) -> ShapeT | None: ...
     @overload
-    async def one_or_none(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    async def one_or_none(self, statement: Select[Entity], /, *, lock: Lock = False) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     async def one_or_none(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
-    async def one_or_none(self, *target: Any) -> Any:
-        return await cross(self._bridge, self._core.one_or_none, *target)  # ty: ignore[invalid-argument-type]  # overloads
+    async def one_or_none(self, *target: Any, lock: Lock = False) -> Any:
+        return await cross(self._bridge, functools.partial(self._core.one_or_none, lock=lock), *target)  # ty: ignore[invalid-argument-type]  # overloads
 
     @overload
     async def first(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
     @overload
     async def first(self, read: BoundRead[ShapeT], /) -> ShapeT | None: ...
     @overload
-    async def first(self, statement: Select[Entity], /) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
+    async def first(self, statement: Select[Entity], /, *, lock: Lock = False) -> Entity | None: ...  # pyright: ignore[reportOverlappingOverload]  # one value before rows of several
     @overload
     async def first(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
-    async def first(self, *target: Any) -> Any:
-        return await cross(self._bridge, self._core.first, *target)  # ty: ignore[invalid-argument-type]  # overloads
+    async def first(self, *target: Any, lock: Lock = False) -> Any:
+        return await cross(self._bridge, functools.partial(self._core.first, lock=lock), *target)  # ty: ignore[invalid-argument-type]  # overloads
 
     @overload
     async def get(self, shape: ShapeType[Any, ShapeT], key: Any, /) -> ShapeT | None: ...
     @overload
-    async def get(self, model: type[Entity], key: Any, /) -> Entity | None: ...
-    async def get(self, target: Any, key: Any, /) -> Any:
-        return await cross(self._bridge, self._core.get, target, key)
+    async def get(self, model: type[Entity], key: Any, /, *, lock: Lock = False) -> Entity | None: ...
+    async def get(self, target: Any, key: Any, /, *, lock: Lock = False) -> Any:
+        return await cross(self._bridge, self._core.get, target, key, lock=lock)
 
     @overload
     async def get_one(self, shape: ShapeType[Any, ShapeT], key: Any, /) -> ShapeT: ...
     @overload
-    async def get_one(self, model: type[Entity], key: Any, /) -> Entity: ...
-    async def get_one(self, target: Any, key: Any, /) -> Any:
-        return await cross(self._bridge, self._core.get_one, target, key)
+    async def get_one(self, model: type[Entity], key: Any, /, *, lock: Lock = False) -> Entity: ...
+    async def get_one(self, target: Any, key: Any, /, *, lock: Lock = False) -> Any:
+        return await cross(self._bridge, self._core.get_one, target, key, lock=lock)
 
     async def page(
         self,
@@ -469,6 +491,18 @@ def _definition(target: tuple[Any, ...], verb: str) -> tuple[ShapeOf[Any, Any], 
             verb, f"{name} is not a shape", f"{verb}(UserCard, select(User)), where class UserCard(Shape[User])"
         )
     return shape.__shape__(), statement
+
+
+def _cannot_lock(target: Any, verb: str) -> WrongStatement:
+    read: Any = target.prepared.shape if isinstance(target, BoundRead) else target
+    definition = read.__shape__()
+    model, shape = definition.model.__name__, definition.__name__
+    return WrongStatement(
+        verb,
+        f"{shape} is a shape, and lock= locks the rows of one entity: the rest of it could be older than the lock",
+        "lock the entity first, then read the shape: "
+        f"[await] uow.get_one({model}, key, lock=True), then [await] uow.get({shape}, key)",
+    )
 
 
 def _check_select(statement: Any, verb: str) -> None:

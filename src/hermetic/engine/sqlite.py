@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, event
 
 from hermetic.engine.transaction import TERMS, Terms
 from hermetic.query import register_list_function
-from hermetic.shape import register_functions
+from hermetic.shape import TABLES, register_functions
 
 
 def is_memory(url: URL) -> bool:
@@ -52,3 +54,17 @@ def prepare_sqlite(engine: Engine) -> None:
     event.listen(engine, "connect", connected)
     event.listen(engine, "reset", returned)
     event.listen(engine, "begin", begun)
+
+
+@contextmanager
+def without_waiting(connection: Connection, *, when: bool) -> Generator[None]:
+    """Let what is locked be an error at once, where that is asked for; the time to wait is put back afterwards."""
+    options = {TABLES: frozenset[str]()}  # a read of ours
+    wait: int = connection.exec_driver_sql("PRAGMA busy_timeout", execution_options=options).scalar_one() if when else 0
+    if when:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0", execution_options=options)
+    try:
+        yield
+    finally:
+        if when:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait}", execution_options=options)

@@ -183,6 +183,9 @@ def prepare_transactions(engine: Engine, outcomes: Outcomes) -> None:
     event.listen(engine, "reset", returned)
 
 
+_SAVEPOINTS = ("savepoint", "rollback_to_savepoint", "release_savepoint")
+
+
 def _writes(context: Any) -> int:
     """Return what a statement may change."""
     if TABLES in context.execution_options:
@@ -190,6 +193,8 @@ def _writes(context: Any) -> int:
     compiled = context.compiled
     if compiled is not None and getattr(compiled.statement, "is_select", False):
         return Commit.PERHAPS  # by a function that it calls
+    if compiled is not None and getattr(compiled.statement, "__visit_name__", "") in _SAVEPOINTS:
+        return Commit.NOTHING
     return Commit.SURELY
 
 

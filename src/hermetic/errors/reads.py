@@ -30,14 +30,20 @@ class EntityOutsideUnit(HermeticError, exc.InvalidRequestError):
     """Raised when entities are asked of a `Database`, where no unit of work would own them."""
 
     entity: str
+    target: str
     verb: str
     code = "entity-outside-unit"
     what = "{e.entity} entities cannot be read outside a unit of work"
     why = "an entity belongs to the unit of work that loaded it; outside there are shapes and rows"
     fix = (
-        "read a shape: [await] db.{e.verb}({e.entity}Card, select({e.entity}))\n"
-        "or open a unit of work: [async] with db.begin() as uow: [await] uow.{e.verb}(select({e.entity}))"
+        "read a shape: [await] db.{e.verb}({e.shape})\n"
+        "or open a unit of work: [async] with db.begin() as uow: [await] uow.{e.verb}({e.target})"
     )
+
+    @property
+    def shape(self) -> str:
+        """What would be given to the verb with a shape of the entity."""
+        return f"{self.entity}Card, key" if self.target.endswith(", key") else f"{self.entity}Card, {self.target}"
 
 
 @dataclass(eq=False)

@@ -19,7 +19,7 @@ from sqlalchemy.orm.interfaces import UserDefinedOption
 from hermetic.errors import NotLoaded, NotTheOwner, SwallowedFailure
 from hermetic.guard.origin import caller
 from hermetic.guard.ownership import Owner
-from hermetic.shape import gathered
+from hermetic.shape import gathered, locks_rows
 
 T = TypeVar("T")
 
@@ -216,8 +216,17 @@ def _prepare(state: ORMExecuteState) -> None:
     if isinstance(state.session, GuardedSession):
         state.session.check_holder()
     _refuse_implicit_load(state)
+    if state.is_select and locks_rows(state.statement) and not state.is_column_load:
+        _read_fresh(state)
     if (state.is_select and not state.is_column_load) or state.is_update or state.is_delete:
         state.statement = gathered(state.statement, state.session.get_bind().dialect)
+
+
+def _read_fresh(state: ORMExecuteState) -> None:
+    # the identity map would answer with what it held before the lock; what was changed is sent, and not overwritten
+    if state.session.dirty or state.session.deleted:
+        state.session.flush()
+    state.update_execution_options(populate_existing=True)
 
 
 def _refuse_implicit_load(state: ORMExecuteState) -> None:

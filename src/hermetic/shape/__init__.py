@@ -8,7 +8,15 @@ from hermetic.shape.fields import Latest, Over, Path, count, many, path, recursi
 from hermetic.shape.ordered import Ordered, ordered
 from hermetic.shape.plan import TABLES, Fetch, Parameters, Plan, Plans, Rows, Step, Values
 from hermetic.shape.prepared import BoundRead, Prepared, prepared
-from hermetic.shape.statement import entity_of, gathered, has_limit
+from hermetic.shape.statement import (
+    entity_mapper,
+    entity_of,
+    gathered,
+    has_limit,
+    is_distinct,
+    is_grouped,
+    locks_rows,
+)
 from hermetic.shape.ways import Way, key_of
 from hermetic.shape.wire import Codec
 
@@ -34,10 +42,14 @@ __all__ = [
     "Values",
     "Way",
     "count",
+    "entity_mapper",
     "entity_of",
     "gathered",
     "has_limit",
+    "is_distinct",
+    "is_grouped",
     "key_of",
+    "locks_rows",
     "many",
     "ordered",
     "path",

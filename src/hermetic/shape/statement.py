@@ -1,7 +1,7 @@
 """What a shape needs to know of a caller's `Select`: the one place that reads SQLAlchemy beyond its public names.
 
 Some facts of a `Select` have no public accessor in SQLAlchemy 2.1: its cache key, whether it is grouped or distinct,
-its limit, its order and its options; nor have the variants of a column type. The dogpile caching example of
+its limit, its lock, its order and its options; nor have the variants of a column type. The dogpile caching example of
 SQLAlchemy's own documentation reads the first one the same way. `tests/unit/test_statement.py` fails when a release
 changes any of them.
 """
@@ -90,6 +90,11 @@ def with_named_order(statement: Select[Any], entity: Any) -> Select[Any]:
 
     named = [visitors.replacement_traverse(clause, {}, column) for clause in order]
     return statement.order_by(None).order_by(*named)
+
+
+def locks_rows(statement: Any) -> bool:
+    """Return whether the statement has a FOR UPDATE or FOR SHARE."""
+    return getattr(statement, "_for_update_arg", None) is not None
 
 
 def has_limit(statement: Select[Any]) -> bool:

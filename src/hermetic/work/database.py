@@ -23,6 +23,7 @@ from hermetic.engine import (
     Deadline,
     Lease,
     Limits,
+    Lock,
     Outcomes,
     Paging,
     Pool,
@@ -42,7 +43,7 @@ from hermetic.engine import (
     unit_options,
     with_snapshot,
 )
-from hermetic.errors import DeadlineExceeded, EntityOutsideUnit
+from hermetic.errors import DeadlineExceeded, EntityOutsideUnit, WrongStatement
 from hermetic.guard import watch_failures
 from hermetic.observe import Recorder, Statement
 from hermetic.shape import Bounds, Fetch, Parameters, Plan, Plans, Rows, Step, gathered
@@ -122,12 +123,14 @@ class Autocommit:
         """Return a connection of its own for a stream."""
         return OwnConnection(self._snapshot, self._capacity, self.within)
 
-    def selected(self, statement: Select[Any], verb: str) -> list[Any]:
+    def selected(self, statement: Select[Any], verb: str, lock: Lock, /) -> list[Any]:
         """Return the values or rows that the statement selects."""
+        if lock:
+            raise _lock_outside(verb, "select(User)...")
         chosen = statement.column_descriptions
         for each in chosen:
             if each.get("entity") is not None and each["expr"] is each["entity"]:
-                raise EntityOutsideUnit(each["name"], verb)
+                raise EntityOutsideUnit(each["name"], f"select({each['name']})", verb)
 
         def read(connection: Connection) -> list[Any]:
             result = connection.execute(gathered(statement, connection.dialect))
@@ -140,9 +143,11 @@ class Autocommit:
         """Return about how many rows the statement finds, where the server tells."""
         return _on_connection(self._engine, lambda connection: estimated(connection, statement))
 
-    def entity(self, model: type[Any], key: Any) -> Any:
+    def entity(self, model: type[Any], key: Any, verb: str, lock: Lock, /) -> Any:
         """Refuse: there is no unit of work to own an entity."""
-        raise EntityOutsideUnit(model.__name__, "get")
+        if lock:
+            raise _lock_outside(verb, f"{model.__name__}, key")
+        raise EntityOutsideUnit(model.__name__, f"{model.__name__}, key", verb)
 
 
 class Database(Reader):
@@ -456,6 +461,14 @@ def _create_all(metadata: MetaData, engine: Engine, outcomes: Outcomes) -> None:
 def _drop_all(metadata: MetaData, engine: Engine, outcomes: Outcomes) -> None:
     metadata.drop_all(engine)
     outcomes.drop()
+
+
+def _lock_outside(verb: str, target: str) -> WrongStatement:
+    return WrongStatement(
+        verb,
+        "a lock ends with its transaction, and a read outside a unit of work has none",
+        f"open one: [async] with db.begin() as uow: [await] uow.{verb}({target}, lock=True)",
+    )
 
 
 def _metadata(base: type[DeclarativeBase] | MetaData) -> MetaData:

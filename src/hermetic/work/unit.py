@@ -20,6 +20,7 @@ from hermetic.engine import (
     Commit,
     Deadline,
     Lease,
+    Lock,
     Origin,
     Paging,
     Reader,
@@ -33,6 +34,7 @@ from hermetic.shape import Fetch, Path, Plan, Plans, tables_of
 from hermetic.work.attempt import AsyncAttempt, Attempt, FailureT
 from hermetic.work.leases import UnitConnection
 from hermetic.work.load import Loader, check
+from hermetic.work.lock import by_key, joins_more, lock_file, locking
 from hermetic.work.settlement import Settlement, Settling
 from hermetic.work.steps import Steps, listed, steps_of
 
@@ -167,23 +169,38 @@ class Transaction:
             _check_snapshot(connection, plan)
         return connection
 
-    def selected(self, statement: Select[Any], verb: str) -> list[Any]:
+    def selected(self, statement: Select[Any], verb: str, lock: Lock, /) -> list[Any]:
         """Return the values, rows or entities that the statement selects."""
         session = self.session
         self._streams.close_left()
         if _has_changes(session):
             _flush_before(session, tables_of(statement))
+        result: Any = self._locked(session, statement, verb, lock) if lock else _sent(session, statement)
         is_single = len(statement.column_descriptions) == 1
-        result = session.execute(statement)
         complete = _complete(result)
         return list(complete.scalars() if is_single else complete)
+
+    def _locked(self, session: Session, statement: Select[Any], verb: str, lock: Lock) -> Any:
+        chosen = locking(statement, verb, lock)
+        connection = Session.connection(session)
+        if connection.dialect.name == "sqlite":
+            lock_file(connection, statement, verb, lock)
+        result = _sent(session, chosen)
+        # after it waited, PostgreSQL reads the locked rows anew, and what is joined to them as it was before
+        if connection.dialect.name == "postgresql" and joins_more(result, statement, verb):
+            result.close()
+            result = _sent(session, chosen)
+        return result
 
     def estimated(self, statement: Select[Any]) -> int | None:
         """Return about how many rows the statement finds, where the server tells."""
         return estimated(Session.connection(self.session), statement)
 
-    def entity(self, model: type[Any], key: Any) -> Any:
-        """Return the entity, from the identity map if it is there."""
+    def entity(self, model: type[Any], key: Any, verb: str, lock: Lock, /) -> Any:
+        """Return the entity, from the identity map if it is there and not to be locked."""
+        if lock:
+            found = self.selected(by_key(model, key), verb, lock)
+            return found[0] if found else None
         _flush_before(self.session, _tables_behind(inspect(model), ()))
         return self.session.get(model, key)
 
@@ -223,7 +240,8 @@ class UnitOfWork(Reader):
         """The guarded SQLAlchemy session of this unit, for whatever the verbs do not cover.
 
         It never flushes by itself: `execute`, `scalars`, `get` and `refresh` on it see what was sent and nothing else.
-        Call `flush()` first where a statement must see pending changes; the verbs of the unit do so themselves.
+        Only before a statement with FOR UPDATE, which reads entities anew, are changed ones sent. Call `flush()` first
+        where a statement must see pending changes; the verbs of the unit do so themselves.
 
         Raises:
             UnitClosed: the unit is not open.
@@ -497,6 +515,10 @@ def _changed_tables(session: Session) -> set[str]:
         links = [declared.secondary for declared in mapper.relationships]
         found.update(table.fullname for table in (*mapper.tables, *links) if isinstance(table, Table))
     return found
+
+
+def _sent(session: Session, statement: Select[Any]) -> Any:
+    return session.execute(statement)
 
 
 def _complete(result: Any) -> Any:
