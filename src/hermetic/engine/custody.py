@@ -100,12 +100,13 @@ class Custody:
         Raises:
             PoolExhausted: none can come back, because whoever holds one waits for another.
         """
+        if self.capacity is None or 2 * len(self._held) < self.capacity:
+            return  # nobody waits yet; where many still connect it may be too early, and then the timeout tells
         user = self._user()
-        self._waiting.add(user)
-        if self.capacity is None or len(self._held) < self.capacity:
-            return
         with self._asking:
             self._waiting.add(user)
+            if len(self._held) < self.capacity:
+                return
             if all(holder in self._waiting and holder is not None for holder, _, _ in list(self._held.values())):
                 self._waiting.discard(user)
                 raise self._exhausted(is_deadlock=True)
@@ -132,7 +133,8 @@ class Custody:
         user = self._user()
         is_scarce = self.capacity is not None and 2 * len(self._held) + 2 > self.capacity
         self._held[record] = user, monotonic(), spot() if is_scarce else None
-        self._waiting.discard(user)
+        if self._waiting:
+            self._waiting.discard(user)
 
     def _returned(self, connection: Any, record: ConnectionPoolEntry) -> None:
         self._held.pop(record, None)
