@@ -78,7 +78,21 @@ from hermetic.errors import (
 )
 from hermetic.model import Base, ExactDecimal, InexactDecimal, Json, NaiveDateTime, lint_models
 from hermetic.observe import Statement
-from hermetic.shape import BoundRead, Codec, Plan, Prepared, Shape, count, many, path, prepared, recursive, shape_of
+from hermetic.shape import (
+    BoundRead,
+    CalendarInterval,
+    Codec,
+    Plan,
+    Prepared,
+    Shape,
+    Span,
+    count,
+    many,
+    path,
+    prepared,
+    recursive,
+    shape_of,
+)
 from hermetic.work import (
     AsyncAttempt,
     AsyncDatabase,
@@ -100,6 +114,7 @@ __all__ = [
     "Base",
     "BlockedLoop",
     "BoundRead",
+    "CalendarInterval",
     "CannotConnect",
     "CannotLoad",
     "CannotStream",
@@ -153,6 +168,7 @@ __all__ = [
     "ServerTooOld",
     "Shape",
     "ShapeError",
+    "Span",
     "StalePlan",
     "StateRefused",
     "Statement",

@@ -8,6 +8,7 @@ from hermetic.shape.fields import Latest, Over, Path, count, many, path, recursi
 from hermetic.shape.ordered import Ordered, ordered
 from hermetic.shape.plan import TABLES, Fetch, Parameters, Plan, Plans, Rows, Step, Values
 from hermetic.shape.prepared import BoundRead, Prepared, prepared
+from hermetic.shape.spans import CalendarInterval, Span
 from hermetic.shape.statement import (
     entity_mapper,
     entity_of,
@@ -24,6 +25,7 @@ __all__ = [
     "TABLES",
     "BoundRead",
     "Bounds",
+    "CalendarInterval",
     "Codec",
     "Fetch",
     "Latest",
@@ -38,6 +40,7 @@ __all__ = [
     "Shape",
     "ShapeOf",
     "ShapeType",
+    "Span",
     "Step",
     "Values",
     "Way",

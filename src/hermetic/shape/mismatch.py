@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ from hermetic.shape.node import Aggregate, Children, Leaf, Node, One, Part, Toge
 
 Loads = Sequence[Callable[[Any], Any] | None]
 _KINDS = re.compile(r"Expected `[^`]*`, got `[^`]*`")
+_MONTHS = "; where it has months or years, which have no length, CalendarInterval reads it as a Span"
 _STEPS = re.compile(r"\[(\d+|\.\.\.)\]")
 
 
@@ -82,9 +84,10 @@ def _told(shape: str, slot: Slot, load: Any, value: Any, error: Exception, row: 
         origin = _in_document(collection.part, value, error)
     if origin is None:
         return ValueMismatch(shape, f"in row {row} a collection holds what is no JSON of its shape")
+    hint = _MONTHS if parse(origin.annotation).type is datetime.timedelta else ""
     kinds = _KINDS.search(str(error))  # the rest of the text may quote the value
     said = kinds.group(0).lower().replace("`", "") if kinds else f"the value is no {parse(origin.annotation).text}"
-    return _named(shape, origin, row, said)
+    return _named(shape, origin, row, f"{said}{hint}")
 
 
 def _too_long(shape: str, load: Any, text: str) -> TooLarge | None:

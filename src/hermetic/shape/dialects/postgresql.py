@@ -27,6 +27,7 @@ from sqlalchemy import (
     func,
     inspect,
     literal_column,
+    or_,
     select,
     tuple_,
 )
@@ -62,7 +63,6 @@ _AS_IT_IS = (
     *(Integer, Boolean, String, Numeric, ExactDecimal, Uuid, DateTime, Date, Time, JSON, Json),
     *(*NETWORK, postgresql.MACADDR, postgresql.MACADDR8),
 )
-_AVERAGE_YEAR_EXCESS = 21600  # extract(epoch) counts a year as 365.25 days; drivers count 365
 
 
 class PostgreSQL:
@@ -296,8 +296,10 @@ def _each(
 
 
 def _duration_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    seconds = extract("epoch", column) - literal_column(str(_AVERAGE_YEAR_EXCESS)) * extract("year", column)
+    seconds = extract("epoch", column)
+    has_months = or_(extract("year", column) != literal_column("0"), extract("month", column) != literal_column("0"))
     return case(
+        (has_months, literal_column("'a month has no length'")),  # drivers, and epoch, count 30 days and 365
         (seconds < literal_column("0"), literal_column("'-PT'").op("||")(-seconds).op("||")(literal_column("'S'"))),
         else_=literal_column("'PT'").op("||")(seconds).op("||")(literal_column("'S'")),
     )

@@ -40,6 +40,7 @@ from sqlalchemy.dialects.postgresql.ranges import MultiRange
 from sqlalchemy.types import TypeEngine
 
 from hermetic.model import AwareDateTime, ExactDecimal, ExactInterval, Json, enum_by_value
+from hermetic.shape import CalendarInterval, Span
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,15 @@ _DATES = [datetime.date(1, 1, 2), datetime.date(2000, 2, 29), datetime.date(9999
 _TIMES = [datetime.time(0), datetime.time(23, 59, 59, 999999), datetime.time(1, 2, 3)]
 _DURATION = datetime.timedelta
 _SPANS = [_DURATION(0), _DURATION(microseconds=-1), _DURATION(days=-400, microseconds=1), _DURATION(days=100_000)]
+_CALENDAR = [
+    Span(),
+    Span(1, 2, 3),
+    Span(-13, 400, -1),
+    Span(12, -1, 86_400_000_000),
+    Span(2**31 - 1, 2**31 - 1, 2**63 - 1),
+    Span(-(2**31) + 1, -(2**31) + 1, -(2**63) + 1),
+]
+_MONTHS = [f"interval '{text}'" for text in ("1 month", "1 year", "-1 month 30 days")]
 _IDS = [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1), uuid.UUID("12345678-1234-5678-1234-567812345678")]
 _DOCUMENTS = [{}, [], "", "null", 0, -1.5, True, {"a": {"é😀\u2028": [1, 2.5, None]}}, [2**63 - 1], {"n": None}]
 _DOCUMENT = Document(Decimal("1.10"), _INSTANTS[1], 2**63 - 1, b"\x00\xff")
@@ -223,6 +233,9 @@ def _postgresql_times() -> list[Case]:
         Case("timestamptz", DateTime(timezone=True), datetime.datetime, _INSTANTS),
         Case("timetz", Time(timezone=True), datetime.time, [datetime.time(10, 11, 12, 5, zone) for zone in zones]),
         Case("interval of PostgreSQL", postgresql.INTERVAL(), _DURATION, _SPANS),
+        Case("interval with months", CalendarInterval(), Span, _CALENDAR),
+        Case("interval with months, as a timedelta", Interval(), _DURATION, unreadable=_MONTHS),
+        Case("interval of a model with months", ExactInterval(), _DURATION, unreadable=_MONTHS),
         Case("date beyond Python", Date(), datetime.date, unreadable=beyond("date")),
         Case("datetime beyond Python", DateTime(), datetime.datetime, unreadable=beyond("timestamp")),
         Case("instant beyond Python", AwareDateTime(), datetime.datetime, unreadable=beyond("timestamptz")),
