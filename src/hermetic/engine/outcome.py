@@ -131,11 +131,6 @@ class Outcomes:
         outcome_table(MetaData()).create(self._engine, checkfirst=True)
         self.forget()
 
-    def drop(self) -> None:
-        """Drop the table where it exists."""
-        outcome_table(MetaData()).drop(self._engine, checkfirst=True)
-        self.forget()
-
     def place(self, connection: Connection) -> str | None:
         """Return the table as SQL names it, or None where there is none or this role may not write to it.
 

@@ -144,6 +144,7 @@ def prepare_transactions(engine: Engine, outcomes: Outcomes) -> None:
                 return
             _commit(connection, send, commit, f"{record}; COMMIT" if record else "COMMIT")
         except DBAPIError as error:
+            outcomes.forget()  # the table may be gone
             _undo(connection, send)  # SQLAlchemy takes the transaction for over
             if sqlstate(error.orig) != _FAILED_TRANSACTION:
                 raise

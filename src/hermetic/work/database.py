@@ -291,8 +291,8 @@ class Database(Reader):
         _create_all(_metadata(base), self._engine, self._outcomes)
 
     def drop_all(self, base: type[DeclarativeBase] | MetaData) -> None:
-        """Drop the tables, that of the outcomes among them; for demos and tests."""
-        _drop_all(_metadata(base), self._engine, self._outcomes)
+        """Drop the tables; for demos and tests. That of the outcomes, which others may use, stays."""
+        _metadata(base).drop_all(self._engine)
 
     def close(self, *, timeout: float = 10.0) -> None:
         """Close for good: nothing is handed out any more, what is out may come back, all connections are closed.
@@ -396,7 +396,7 @@ class AsyncDatabase(AsyncReader):
         await cross(self._bridge, _create_all, _metadata(base), self._engine.sync_engine, self._outcomes)
 
     async def drop_all(self, base: type[DeclarativeBase] | MetaData) -> None:
-        await cross(self._bridge, _drop_all, _metadata(base), self._engine.sync_engine, self._outcomes)
+        await cross(self._bridge, _metadata(base).drop_all, self._engine.sync_engine)
 
     async def close(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109  # the name of the sync twin
         await close_async_engine(self._engine, timeout)
@@ -456,11 +456,6 @@ def _units(engine: E, retry: Retry | None, isolation: Isolation | None) -> _Unit
 def _create_all(metadata: MetaData, engine: Engine, outcomes: Outcomes) -> None:
     metadata.create_all(engine)
     outcomes.create()
-
-
-def _drop_all(metadata: MetaData, engine: Engine, outcomes: Outcomes) -> None:
-    metadata.drop_all(engine)
-    outcomes.drop()
 
 
 def _lock_outside(verb: str, target: str) -> WrongStatement:

@@ -76,7 +76,7 @@ def _tables(db: Database, models: Models) -> Generator[None]:
     if not _commits_tables(db.engine.dialect):
         yield
         return
-    db.create_all(models.metadata)
+    models.metadata.create_all(db.engine)  # and no table of outcomes, which is the user's to have
     try:
         yield
     finally:
@@ -88,7 +88,8 @@ async def _tables_async(db: AsyncDatabase, models: Models) -> AsyncGenerator[Non
     if not _commits_tables(db.engine.dialect):
         yield
         return
-    await db.create_all(models.metadata)
+    async with db.engine.begin() as connection:  # and no table of outcomes, which is the user's to have
+        await connection.run_sync(models.metadata.create_all)
     try:
         yield
     finally:
