@@ -71,12 +71,13 @@ from hermetic.errors import (
     UnknownDriver,
     UnsupportedDatabase,
     ValueMismatch,
+    VersionConflict,
     WrongLimit,
     WrongLoop,
     WrongStatement,
     WrongToken,
 )
-from hermetic.model import Base, ExactDecimal, InexactDecimal, Json, NaiveDateTime, lint_models
+from hermetic.model import Base, ExactDecimal, InexactDecimal, Json, NaiveDateTime, Versioned, lint_models
 from hermetic.observe import Statement
 from hermetic.shape import (
     BoundRead,
@@ -189,6 +190,8 @@ __all__ = [
     "UnknownDriver",
     "UnsupportedDatabase",
     "ValueMismatch",
+    "VersionConflict",
+    "Versioned",
     "WrongLimit",
     "WrongLoop",
     "WrongStatement",

@@ -15,11 +15,13 @@ from hermetic.errors import (
     ReadOnlyServer,
     StalePlan,
     TransactionConflict,
+    VersionConflict,
 )
 
 # attempts in a row that one kind is worth, where the whole budget allows them
 _WORTH: Mapping[type[Exception], int] = {
     TransactionConflict: 1000,
+    VersionConflict: 1000,
     LostConnection: 1000,
     CannotConnect: 1000,
     ReadOnlyServer: 1000,  # a failover: the next connection may find the new primary
@@ -33,8 +35,8 @@ _SERVER = (LostConnection, CannotConnect, ReadOnlyServer)
 class Retry:
     """The budget of `Database.run`: how often and for how long a use case is tried.
 
-    A conflict (`SerializationFailure`, `Deadlock`), a lost connection, a server that is not there or only reads, and
-    once a `StalePlan`, are tried again; nothing else is, except what `also` names.
+    A conflict (`SerializationFailure`, `Deadlock`, `VersionConflict`), a lost connection, a server that is not there or
+    only reads, and once a `StalePlan`, are tried again; nothing else is, except what `also` names.
 
     Attributes:
         attempts: how often, 1 to n; 1 never repeats.

@@ -72,6 +72,7 @@ from hermetic.errors.unit import (
     SwallowedFailure,
     UnitClosed,
     UnitShared,
+    VersionConflict,
 )
 
 __all__ = [
@@ -130,6 +131,7 @@ __all__ = [
     "UnknownDriver",
     "UnsupportedDatabase",
     "ValueMismatch",
+    "VersionConflict",
     "WrongLimit",
     "WrongLoop",
     "WrongStatement",

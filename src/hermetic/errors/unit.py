@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import exc
+from sqlalchemy.orm.exc import StaleDataError
 
 from hermetic.errors.form import HermeticError
 
@@ -137,3 +138,22 @@ class EntityPassed(HermeticError, exc.ArgumentError):
     what = "an entity of {e.entity} was passed to {e.use_case}"
     why = "each attempt of a use case has a unit of work of its own, and the entity belongs to another one"
     fix = "pass its key, and read it inside: entity = [await] uow.get_one({e.entity}, key)"
+
+
+@dataclass(eq=False)
+class VersionConflict(HermeticError, StaleDataError):
+    """Raised by a flush when the row of a versioned entity is not the one that was read; nothing of it was written."""
+
+    entities: tuple[str, ...]
+    code = "version-conflict"
+    what = "{e.subject} was changed or deleted by another transaction since it was read"
+    why = "its row has another version than the entity, so the change was decided on values that are not true any more"
+    fix = (
+        "run the use case with [await] db.run(use_case, ...): it reads again and repeats the whole of it\n"
+        "or lock the row when it is read: [await] uow.get_one(Model, key, lock=True)"
+    )
+
+    @property
+    def subject(self) -> str:
+        """Return the entity; where one statement wrote several, all that it may be."""
+        return self.entities[0] if len(self.entities) == 1 else f"one of {', '.join(self.entities)}"

@@ -5,20 +5,24 @@ back.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import greenlet
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Update, event
 from sqlalchemy import inspect as inspect_mapped
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper, ORMExecuteState, RelationshipProperty, Session, SessionTransaction
+from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, RelationshipProperty, Session, SessionTransaction
+from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.orm.interfaces import UserDefinedOption
+from sqlalchemy.orm.util import object_state
 
-from hermetic.errors import NotLoaded, NotTheOwner, SwallowedFailure
+from hermetic.errors import NotLoaded, NotTheOwner, SwallowedFailure, VersionConflict
 from hermetic.guard.origin import caller
 from hermetic.guard.ownership import Owner
+from hermetic.model import Versioned
 from hermetic.shape import gathered, locks_rows
 
 T = TypeVar("T")
@@ -102,13 +106,25 @@ class GuardedSession(Session):
     def flush(self, objects: Any = None) -> None:
         """Send pending changes; what the order of the changes depends on is loaded."""
         self.check_holder()
+        changed = [*self.dirty, *self.deleted]
         try:
             with self._loading():
                 super().flush(objects)
         except BaseException as error:
+            failure = self._named(error, changed)
             if not self.is_active:  # the flush has rolled back, whatever it was that failed in it
-                self.note(error)
-            raise
+                self.note(failure)
+            if failure is error:
+                raise
+            raise failure from error
+
+    def _named(self, error: BaseException, changed: Iterable[object]) -> BaseException:
+        """Return the conflict of versions that a flush has met, or the error as it is."""
+        if not isinstance(error, StaleDataError):
+            return error
+        states = [object_state(entity) for entity in changed]
+        found = [_label(each) for each in states if each.mapper.version_id_col is not None]
+        return VersionConflict(tuple(sorted(found))).worded(is_async=self.is_async) if found else error
 
     def check_holder(self) -> None:
         """Refuse another task or thread than the one that began the unit.
@@ -218,6 +234,8 @@ def _prepare(state: ORMExecuteState) -> None:
     _refuse_implicit_load(state)
     if state.is_select and locks_rows(state.statement) and not state.is_column_load:
         _read_fresh(state)
+    if state.is_update:
+        _count(state)
     if (state.is_select and not state.is_column_load) or state.is_update or state.is_delete:
         state.statement = gathered(state.statement, state.session.get_bind().dialect)
 
@@ -241,6 +259,22 @@ def _refuse_implicit_load(state: ORMExecuteState) -> None:
             raise _columns(state, session).worded(is_async=session.is_async)
     elif state.is_orm_statement:
         state.statement = state.statement.options(LoadedAt(caller()))
+
+
+def _count(state: ORMExecuteState) -> None:
+    """Let an UPDATE of many rows count in their versions, as the change of one entity does."""
+    mapper = state.bind_mapper
+    if mapper is None or not issubclass(mapper.class_, Versioned) or not isinstance(state.statement, Update):
+        return
+    if state.is_executemany:
+        return  # by primary key; SQLAlchemy compares the versions that are given
+    with suppress(InvalidRequestError):  # ordered values, to which nothing can be added
+        state.statement = state.statement.values({mapper.class_.version: mapper.class_.version + 1})
+
+
+def _label(state: InstanceState[Any]) -> str:
+    key = state.identity or ()
+    return f"{state.mapper.class_.__name__} {key[0] if len(key) == 1 else key}"
 
 
 def _loaded_at(state: ORMExecuteState) -> str | None:

@@ -9,6 +9,7 @@ from hermetic.model.lines import column_line
 from hermetic.model.lint import lint_models
 from hermetic.model.ready import can_configure
 from hermetic.model.refusals import InexactDecimal, IntervalTooLong, NaiveDateTime, NoExactOperator
+from hermetic.model.versioned import Versioned
 
 __all__ = [
     "AwareDateTime",
@@ -20,6 +21,7 @@ __all__ = [
     "Json",
     "NaiveDateTime",
     "NoExactOperator",
+    "Versioned",
     "can_configure",
     "column_line",
     "enum_by_value",

@@ -12,6 +12,7 @@ from hermetic.model.columns import column_problems
 from hermetic.model.keys import key_problems
 from hermetic.model.ready import declared_in, half_defined
 from hermetic.model.relationships import delete_problems, loader_problems
+from hermetic.model.versioned import version_problems
 
 
 def lint_models(base: type[DeclarativeBase], /) -> list[Problem]:
@@ -39,6 +40,7 @@ def definition_problems(mapper: Mapper[Any], declared: Iterable[RelationshipProp
     return [
         *column_problems(mapper),
         *key_problems(mapper),
+        *version_problems(mapper),
         *(problem for each in declared for problem in loader_problems(mapper.class_, each)),
     ]
 
