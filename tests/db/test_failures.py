@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from bases import own_base
-from sqlalchemy import CheckConstraint, ForeignKey, String, delete, event, insert, select, text, update
+from sqlalchemy import CheckConstraint, ForeignKey, String, delete, event, insert, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -330,12 +330,10 @@ def test_a_read_outside_a_unit_tells_the_kind_too(failures_url: Callable[[str], 
     class HolderId(hermetic.Shape[Holder]):
         id: int
 
-    with Database(failures_url("psycopg")) as db:
+    url = make_url(failures_url("psycopg")).update_query_dict({"options": "-c lock_timeout=20ms"})
+    with Database(url) as db:
         db.create_all(Own)
         assert db.all(HolderId, select(Holder)) is not None
         with db.begin() as uow, pytest.raises(LockTimeout):
             uow.session.execute(text("LOCK TABLE failure_holder IN ACCESS EXCLUSIVE MODE"))
-            with db.engine.connect() as other:  # the connection that the read takes next
-                other.exec_driver_sql("SET lock_timeout = '20ms'")
-                other.commit()
             db.all(HolderId, select(Holder))
