@@ -103,6 +103,32 @@ class Room(ClubBase):
     team_id: Mapped[int] = mapped_column(ForeignKey("team.id"))
 
 
+class Hall(ClubBase):
+    __tablename__ = "hall"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    events: Mapped[list[Event]] = relationship()
+
+
+class Event(ClubBase):
+    __tablename__ = "event"
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_abstract": True}  # noqa: RUF012
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    hall_id: Mapped[int] = mapped_column(ForeignKey("hall.id"))
+
+
+class Match(Event):
+    __mapper_args__ = {"polymorphic_identity": "match"}  # noqa: RUF012
+
+
+class Blitz(Match):
+    __mapper_args__ = {"polymorphic_identity": "blitz"}  # noqa: RUF012
+
+
+class Lesson(Event):
+    __mapper_args__ = {"polymorphic_identity": "lesson"}  # noqa: RUF012
+
+
 class Title(ClubBase):
     __tablename__ = "title"
     id: Mapped[int] = mapped_column(primary_key=True)

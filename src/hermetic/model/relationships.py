@@ -43,14 +43,14 @@ def delete_problems(cls: type[Any], relationship: RelationshipProperty[Any]) -> 
             yield from _undecided(cls, child, column)
     elif relationship.passive_deletes != "all" and any(not column.nullable for column in columns):
         names = ", ".join(_attribute(child, column) for column in columns)
-        what = f"deleting a {cls.__name__} sets {names} to NULL, which is NOT NULL"
+        what = f"deleting a row of {cls.__name__} sets {names} to NULL, which is NOT NULL"
         refuse = relationship_line(cls, relationship, passive_deletes='"all"')
         delete = relationship_line(cls, relationship, cascade='"all, delete-orphan"', passive_deletes="True")
         yield Problem(where, what, f"{refuse}  # leaves it to the foreign key\n{delete}  # deletes them too")
 
 
 def _loads_children(cls: type[Any], relationship: RelationshipProperty[Any]) -> Problem:
-    what = f"loads all its rows when a {cls.__name__} is deleted"
+    what = f"loads all its rows when a row of {cls.__name__} is deleted"
     fix = relationship_line(cls, relationship, passive_deletes="True")
     return Problem(f"{cls.__name__}.{relationship.key}", what, fix)
 
@@ -59,7 +59,8 @@ def _undecided(cls: type[Any], child: Mapper[Any], column: Column[Any]) -> Itera
     for key in column.foreign_keys:
         if (key.ondelete or "").upper() not in _DECIDED:
             where = _attribute(child, column)
-            what = f"has no ondelete, so the database refuses to delete a {cls.__name__} whose rows were not loaded"
+            row = f"a row of {cls.__name__} whose children were not loaded"
+            what = f"has no ondelete, so the database refuses to delete {row}"
             attribute = where.rpartition(".")[2]
             yield Problem(where, what, column_line(child.class_, attribute, column, ondelete="CASCADE"))
 

@@ -69,7 +69,7 @@ def _not_stored(state: InstanceState[Any], session: Session) -> CannotLoad:
         )
     else:
         reason, remedy = "it is deleted in this unit of work", "load before [await] uow.delete(entity)"
-    return CannotLoad(f"a {model} entity", reason, remedy)
+    return CannotLoad(f"an entity of {model}", reason, remedy)
 
 
 class Loader:
@@ -173,7 +173,7 @@ def _has_key(key: Sequence[Any], values: Sequence[tuple[Any, ...]]) -> ColumnEle
 def _of(found: dict[tuple[Any, ...], list[Any]], key: tuple[Any, ...], mapper: Mapper[Any]) -> list[Any]:
     if key not in found:
         raise CannotLoad(
-            f"a {mapper.class_.__name__} entity",
+            f"an entity of {mapper.class_.__name__}",
             "its key has another type here than in the database",
             "give it a key of its column's type when it is made",
         )
