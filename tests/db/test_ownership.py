@@ -17,6 +17,7 @@ from hermetic import (
     AsyncRepository,
     AsyncUnitOfWork,
     Database,
+    Pool,
     Repository,
     UnitOfWork,
     UnitShared,
@@ -116,6 +117,51 @@ def test_every_branch_with_a_unit_of_its_own_is_fine(async_url: str) -> None:
 
             await asyncio.gather(*(db.run(branch, name) for name in "abc"))
             assert sorted(await db.all(select(User.name))) == ["a", "b", "c"]
+
+    asyncio.run(main())
+
+
+def test_more_branches_than_connections_take_their_turn(new_database: Callable[..., str]) -> None:
+    async def main() -> None:
+        async with AsyncDatabase(new_database(), pool=Pool.server(size=1, overflow=1, timeout=10)) as db:
+            await db.create_all(User)
+
+            async def write(uow: AsyncUnitOfWork, name: str) -> None:
+                uow.add(User(name=name))
+                await uow.flush()
+
+            async with asyncio.TaskGroup() as branches:
+                for number in range(20):
+                    branches.create_task(db.run(write, f"user {number}"))
+                reads = [branches.create_task(db.all(UserCard, select(User))) for _ in range(20)]
+            assert await db.count(select(User)) == 20
+            assert all(len(read.result()) <= 20 for read in reads)
+
+    asyncio.run(main())
+
+
+def test_the_first_error_ends_all_branches_and_rolls_their_units_back(async_url: str) -> None:
+    async def main() -> None:
+        async with await opened(async_url) as db:
+            written = asyncio.Event()
+
+            async def write(uow: AsyncUnitOfWork) -> None:
+                uow.add(User(name="lost"))
+                await uow.flush()
+                written.set()
+                await asyncio.Event().wait()
+
+            async def fail() -> None:
+                await written.wait()
+                raise ZeroDivisionError
+
+            with pytest.raises(ExceptionGroup) as ended:
+                async with asyncio.TaskGroup() as branches:
+                    branches.create_task(db.run(write))
+                    branches.create_task(fail())
+            assert [type(each) for each in ended.value.exceptions] == [ZeroDivisionError]
+            assert await db.all(select(User.name)) == []
+            assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a queue pool counts
 
     asyncio.run(main())
 

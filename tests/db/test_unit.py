@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import DetachedInstanceError
 
-from hermetic import Database, NotTheOwner, SwallowedFailure, UnitClosed, UnitOfWork
+from hermetic import Database, NotTheOwner, Repository, SwallowedFailure, UnitClosed, UnitOfWork
 from shop import Address, User, UserCard, opened
 
 
@@ -128,6 +132,87 @@ def test_a_unit_that_ended_says_so(db: Database) -> None:
         uow.add(User(name="ann"))
     with pytest.raises(UnitClosed, match="has ended, so it cannot begin again"), uow:
         pass
+
+
+KEPT: dict[str, Callable[[Session, User], Any]] = {
+    "execute": lambda session, user: session.execute(select(User.name)),
+    "scalars": lambda session, user: session.scalars(select(User)),
+    "get": lambda session, user: session.get(User, 1),
+    "add": lambda session, user: session.add(User(name="bob")),
+    "add_all": lambda session, user: session.add_all([user]),
+    "delete": lambda session, user: session.delete(user),
+    "merge": lambda session, user: session.merge(user),
+    "refresh": lambda session, user: session.refresh(user),
+    "flush": lambda session, user: session.flush(),
+    "connection": lambda session, user: session.connection(),
+    "begin": lambda session, user: session.begin(),
+    "begin_nested": lambda session, user: session.begin_nested(),
+}
+
+
+@pytest.mark.parametrize("use", KEPT)
+def test_a_session_that_was_kept_beyond_its_unit_says_so_and_sends_nothing(db: Database, use: str) -> None:
+    with db.begin() as uow:
+        user = User(name="ann")
+        uow.add(user)
+        session = uow.session
+    with (
+        db.recorded() as statements,
+        pytest.raises(UnitClosed, match=r"has ended[\s\S]*the one of tests/db/test_unit\.py:\d+ in test_a_session"),
+    ):
+        KEPT[use](session, user)
+    assert statements == []
+    assert _names(db) == ["ann"]
+
+
+def test_what_was_made_in_a_unit_and_kept_beyond_it_says_so(db: Database) -> None:
+    with db.begin() as uow:
+        users, stream = Repository[User](uow), uow.stream(UserCard, select(User))
+        attempt, savepoint = uow.attempt(), uow.savepoint()
+    uses: list[Callable[[], Any]] = [
+        lambda: users.all(select(User)),
+        lambda: users.add(User(name="bob")),
+        lambda: next(stream),
+        attempt.__enter__,
+        savepoint.__enter__,
+    ]
+    for use in uses:
+        with pytest.raises(UnitClosed):
+            use()
+
+
+def test_an_entity_keeps_what_was_loaded_and_names_what_was_not(db: Database) -> None:
+    """By SQLAlchemy's error: an entity without a session asks nobody whom we could answer for."""
+    with db.begin() as uow:
+        uow.add(User(name="ann"))
+    with db.begin() as uow:
+        user = uow.one(select(User))
+    assert user.name == "ann"
+    with pytest.raises(DetachedInstanceError, match="lazy load operation of attribute 'addresses' cannot proceed"):
+        _ = user.addresses
+
+
+def test_an_async_session_that_was_kept_says_so_in_async_lines(async_url: str) -> None:
+    async def main() -> None:
+        async with await opened(async_url) as db:
+            async with db.begin() as uow:
+                session = uow.session
+                uow.add(User(name="ann"))
+            async with db.begin() as uow:
+                user = await uow.one(select(User))
+            uses: list[Callable[[], Awaitable[Any]]] = [
+                lambda: session.execute(select(User.name)),
+                lambda: session.get(User, 1),
+                lambda: session.refresh(user),
+                lambda: session.run_sync(lambda inner: inner.add(user)),
+            ]
+            for use in uses:
+                with pytest.raises(UnitClosed, match=r"open another: async with db\.begin"):
+                    await use()
+            with pytest.raises(DetachedInstanceError, match="'addresses'"):
+                await user.awaitable_attrs.addresses
+
+    asyncio.run(main())
 
 
 def test_a_unit_that_has_not_begun_says_so(db: Database) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.orm.interfaces import UserDefinedOption
 from sqlalchemy.orm.util import object_state
 
-from hermetic.errors import NotLoaded, NotTheOwner, SwallowedFailure, VersionConflict
+from hermetic.errors import NotLoaded, NotTheOwner, SwallowedFailure, UnitClosed, VersionConflict
 from hermetic.guard.origin import caller
 from hermetic.guard.ownership import Owner
 from hermetic.model import Versioned
@@ -57,12 +57,40 @@ class GuardedSession(Session):
     owner: str = "unknown"
     is_async: bool = False
     is_ending: bool = False
+    is_over: bool = False
     failure: Failure | None = None
     holder: Owner | None = None
     claimed: Connection | None = None
     pending: object = None
     _explicit_loads: int = 0
     _crossings: int = 0
+
+    @property
+    def autobegin(self) -> bool:
+        """Say that nothing begins by itself: SQLAlchemy asks before whatever needs a transaction and finds none.
+
+        Raises:
+            UnitClosed: the unit of work has ended.
+        """
+        self.check_open()
+        return False
+
+    @autobegin.setter
+    def autobegin(self, wanted: bool) -> None: ...
+
+    def check_open(self) -> None:
+        """Refuse a session that was kept beyond its unit.
+
+        Raises:
+            UnitClosed: the unit of work has ended.
+        """
+        if self.is_over:
+            raise UnitClosed(self.owner, "has ended").worded(is_async=self.is_async)
+
+    def begin(self, nested: bool = False) -> SessionTransaction:
+        """Begin, the unit's transaction or a savepoint in it."""
+        self.check_open()
+        return super().begin(nested)
 
     def commit(self) -> NoReturn:
         """Refuse: the unit of work commits."""
@@ -88,6 +116,7 @@ class GuardedSession(Session):
         self, instance: object, attribute_names: Iterable[str] | None = None, with_for_update: Any = None
     ) -> None:
         """Load the attributes of an entity again; the explicit way, and therefore allowed."""
+        self.check_open()
         with self._loading():
             super().refresh(instance, attribute_names, with_for_update)
 
@@ -105,6 +134,7 @@ class GuardedSession(Session):
 
     def flush(self, objects: Any = None) -> None:
         """Send pending changes; what the order of the changes depends on is loaded."""
+        self.check_open()
         self.check_holder()
         changed = [*self.dirty, *self.deleted]
         try:

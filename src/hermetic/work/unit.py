@@ -41,7 +41,6 @@ from hermetic.work.steps import Steps, listed, steps_of
 _SESSION: dict[str, Any] = {
     "autoflush": False,  # a read never sends half-built objects; reads of the same tables flush, at the verb
     "expire_on_commit": False,
-    "autobegin": False,
     "close_resets_only": False,
 }
 
@@ -128,6 +127,7 @@ class Transaction:
             try:
                 Session.close(session)
             finally:
+                session.is_over = True
                 if self._deadline is not None:
                     self.seconds_left = self._deadline.remaining
                     self._deadline.__exit__(None, None, None)
