@@ -404,3 +404,46 @@ def test_a_unit_asks_the_server_no_more_often_than_a_session(new_database: Calla
         with db.recorded() as statements, db.begin() as uow:
             uow.session.execute(delete(Account))
         assert len(statements) == 1
+
+
+SLOW_COMMIT = (
+    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NULL; END $$",
+    "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON run_account DEFERRABLE INITIALLY DEFERRED "
+    "FOR EACH ROW EXECUTE FUNCTION slowly()",
+)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_cancellation_at_commit_carries_its_outcome(
+    driver: str, times: int, new_database: Callable[..., str]
+) -> None:
+    async def main() -> None:
+        async with AsyncDatabase(new_database(driver=driver)) as db:
+            await db.create_all(Own)
+            async with db.engine.begin() as connection:
+                for each in SLOW_COMMIT:
+                    await connection.exec_driver_sql(each)
+
+            async def write() -> None:
+                async with db.begin() as uow:
+                    uow.add(Account(id=1, balance=1))
+
+            task = asyncio.create_task(write())
+            committing = select(text("count(*)")).select_from(text("pg_stat_activity"))
+            committing = committing.where(text("query LIKE '%; COMMIT' AND state = 'active'"))
+            while not await db.one(committing):  # a read gives way to the task
+                pass
+            for _ in range(times):
+                task.cancel()
+                await asyncio.sleep(0)
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await task
+            outcome: Any = caught.value.outcome  # type: ignore[attr-defined]  # given by the unit
+            assert outcome in (Committed(), Aborted())
+            stored = await db.count(select(Account))
+            assert (stored == 1) is (outcome == Committed())
+            assert "the transaction that was being committed" in caught.value.__notes__[0]
+            assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of a queue pool
+
+    asyncio.run(main())
