@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, make_url, select, text
@@ -177,6 +179,32 @@ def test_a_statement_that_cannot_be_read_as_a_shape_is_refused(db: Database, sta
     with db.recorded() as sent, pytest.raises(WrongStatement, match=reason):
         db.all(UserCard, statement)  # type: ignore[call-overload]
     assert sent == []
+
+
+def test_a_stream_and_a_body_without_a_shape_are_refused_before_anything_is_sent(db: Database) -> None:
+    both, entities = select(User.id, User.name), select(User)
+    with db.begin() as uow, db.recorded() as sent:
+        for verb, statement in itertools.product(("stream", "json", "plan"), (both, entities)):
+            for reader in (db, uow):
+                with pytest.raises(WrongStatement, match="no shape says what of each row") as refused:
+                    getattr(reader, verb)(statement)
+                assert f"{verb}(UserCard, select(User))" in str(refused.value)
+    assert sent == []
+
+
+def test_a_stream_and_a_body_without_a_shape_are_refused_async(async_url: str) -> None:
+    both = select(User.id, User.name)
+
+    async def main() -> None:
+        async with AsyncDatabase(async_url) as other:
+            read: Any = other.json
+            with pytest.raises(WrongStatement, match="no shape says what of each row"):
+                await read(both)
+            stream: Any = other.stream
+            with pytest.raises(WrongStatement, match="no shape says what of each row"):
+                stream(both)
+
+    asyncio.run(main())
 
 
 def test_entities_outside_a_unit_are_refused(db: Database) -> None:

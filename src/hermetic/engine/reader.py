@@ -290,7 +290,8 @@ class Reader:
             WrongStatement: the shape cannot be read from this statement.
         Statements: as `all`.
         """
-        return encoded(self._read(target, "json"), web_safe=web_safe)
+        plan, values = self._planned(target, "json", None)
+        return encoded(self._source.read(plan, lambda fetch: plan.run(fetch, values)), web_safe=web_safe)
 
     def count(self, statement: Select[*tuple[Any, ...]], /) -> int:
         """Return how many rows the statement finds, its limit included.
@@ -484,6 +485,13 @@ class AsyncReader:
 
 
 def _definition(target: tuple[Any, ...], verb: str) -> tuple[ShapeOf[Any, Any], Any]:
+    if len(target) == 1:
+        raise WrongStatement(
+            verb,
+            "no shape says what of each row",
+            f"{verb}(UserCard, select(User)), where class UserCard(Shape[User])\n"
+            "or all(select(...)), which returns rows, and inside a unit of work entities",
+        )
     shape, statement = target
     if not hasattr(shape, "__shape__"):
         name = getattr(shape, "__name__", repr(shape))
