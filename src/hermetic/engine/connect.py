@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from hermetic.engine.age import watch_age
 from hermetic.engine.custody import Custody
 from hermetic.engine.enforce import hold_to_deadlines, watch_opened
-from hermetic.engine.failures import explain_connect, install_explanations
+from hermetic.engine.failures import explain_connect, explain_preparation, install_explanations
 from hermetic.engine.fit import Fit
 from hermetic.engine.gate import Gate
 from hermetic.engine.liveness import watch_liveness
@@ -127,8 +127,10 @@ def _created(make: Callable[[], E], url: URL) -> E:
 def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
     shown = _shown(url)
     fit = Fit(engine, pool, shown)
+    is_known = False
 
     def connect(dialect: Dialect, record: Any, arguments: Any, options: Any) -> Any:
+        nonlocal is_known
         fit.connect = lambda: opened(dialect, arguments, options, pool.connect_timeout)[0]
         try:
             made, ready_by = opened(dialect, arguments, options, pool.connect_timeout)
@@ -137,10 +139,11 @@ def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
         except (
             Exception
         ) as error:  # looked at, never renamed: what is not known to be a failed connection passes through
-            explained = explain_connect(error, shown, dialect)
+            explained = explain_connect(error, shown, dialect, is_known=is_known)
             if explained is None:
                 raise
             raise explained from error
+        is_known = True
         if not is_memory(url):  # whose one connection is the database
             watch_opened(engine, record, made, ready_by)
         return made
@@ -164,6 +167,7 @@ def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
     gate = Gate(is_async=dialect.is_async, is_remote=dialect.name != "sqlite", is_memory=is_memory(url))
     custody = Custody(engine, gate, pool.capacity(is_memory=is_memory(url)), pool.timeout)
     custody.check = fit.check
+    custody.explain = lambda error: explain_preparation(error, shown, dialect)
     custody.watch()
 
 

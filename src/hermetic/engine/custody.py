@@ -20,7 +20,7 @@ from sqlalchemy.pool import Pool as AnyPool
 
 from hermetic.engine.gate import Gate
 from hermetic.engine.queue import AsyncTimedQueue, TimedQueue
-from hermetic.errors import Holder, PoolExhausted
+from hermetic.errors import HermeticError, Holder, PoolExhausted
 from hermetic.guard import Spot, caller, hand, is_over, owner_name, placed, spot, whereabouts
 
 User = asyncio.Task[Any] | tuple[threading.Thread, object | None] | None
@@ -35,6 +35,7 @@ class Custody:
     Attributes:
         gate: who may take one at all.
         check: compares the pool with its server.
+        explain: returns the error to raise for a connection that was lost before it could be used, or None.
     """
 
     def __init__(self, engine: Engine, gate: Gate, capacity: int | None, timeout: float) -> None:
@@ -42,6 +43,7 @@ class Custody:
         self.capacity = capacity
         self.timeout = timeout
         self.check: Callable[[], None] = _nothing
+        self.explain: Callable[[Exception], HermeticError | None] = _unknown
         self._engine = engine
         self._user = _task if engine.dialect.is_async else _thread
         self._left: list[AnyPool] = []
@@ -159,6 +161,15 @@ class _Watched(AnyPool):
         except exc.TimeoutError as error:
             custody.give_up()
             raise custody.waited() from error
+        except HermeticError:
+            custody.give_up()
+            raise
+        except Exception as error:  # looked at, and passed through where it is not known
+            custody.give_up()
+            explained = custody.explain(error)
+            if explained is None:
+                raise
+            raise explained from error
         except BaseException:
             custody.give_up()
             raise
@@ -193,6 +204,10 @@ def custody_of(engine: Engine) -> Custody:
 
 def _nothing() -> None:
     """Do nothing: there is no server to ask."""
+
+
+def _unknown(error: Exception) -> None:
+    """Explain nothing."""
 
 
 def _task() -> User:

@@ -6,10 +6,18 @@ from collections.abc import Iterable
 from typing import cast
 
 from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, Table, event, inspect
+from sqlalchemy.exc import DBAPIError
 
 from hermetic.engine.constraints import broken, without_values
 from hermetic.engine.kinds import error_number, kind_of, sqlstate
-from hermetic.errors import CannotConnect, ConstraintViolation, DatabaseFailure, HermeticError, MissingTable
+from hermetic.errors import (
+    CannotConnect,
+    ConstraintViolation,
+    DatabaseFailure,
+    HermeticError,
+    LostConnection,
+    MissingTable,
+)
 from hermetic.shape import TABLES, tables_of
 
 _UNDEFINED_TABLE = "42P01"
@@ -25,12 +33,19 @@ _MARIADB_NO_DATABASE = (1049,)
 _MARIADB_TOO_MANY = (1040, 1203, 1226)
 _MARIADB_UNREACHABLE = (2002, 2003, 2005, 2013)
 _MARIADB_NO_TABLE = (1146,)
+_REACHABLE = "check host and port in the URL, and that the server runs and is reachable from here"
+_ASYNCPG_CLOSED = ("InterfaceError", "InternalClientError", "ConnectionDoesNotExistError")
 
 
-def explain_connect(error: BaseException, url: str, dialect: Dialect) -> HermeticError | None:
-    """Return the error to raise for a connection that could not be made, or None where `error` is something else."""
+def explain_connect(
+    error: BaseException, url: str, dialect: Dialect, *, is_known: bool = False
+) -> HermeticError | None:
+    """Return the error to raise for a connection that could not be made, or None where `error` is something else.
+
+    `is_known` tells that this login worked before: then a login that ends without a code was cut, and not refused.
+    """
     state, number = sqlstate(error), error_number(error, dialect)
-    if state in _CREDENTIALS or number in _MARIADB_CREDENTIALS or _password_was_tried(error):
+    if state in _CREDENTIALS or number in _MARIADB_CREDENTIALS or (not is_known and _password_was_tried(error)):
         return CannotConnect(
             url,
             _first_line(error),
@@ -54,14 +69,30 @@ def explain_connect(error: BaseException, url: str, dialect: Dialect) -> Hermeti
             "create the folder of the file, and make it writable for this process",
             is_passing=False,
         )
-    is_unexplained = isinstance(error, dialect.loaded_dbapi.OperationalError) and state is None and number is None
-    if isinstance(error, OSError) or is_unexplained or number in _MARIADB_UNREACHABLE:
-        return CannotConnect(
-            url,
-            _first_line(error),
-            "check host and port in the URL, and that the server runs and is reachable from here",
-        )
+    if isinstance(error, OSError) or _is_unexplained(error, dialect) or number in _MARIADB_UNREACHABLE:
+        return CannotConnect(url, _first_line(error), _REACHABLE)
     return None
+
+
+def explain_preparation(error: BaseException, url: str, dialect: Dialect) -> HermeticError | None:
+    """Return the error to raise for a connection that was lost before it could be used, or None for any other."""
+    found = (error.orig if isinstance(error, DBAPIError) else None) or error
+    kind = kind_of(found, dialect)
+    is_lost = kind is not None and issubclass(kind[0], LostConnection)
+    if is_lost or isinstance(error, OSError) or _is_closed(found, dialect):
+        return CannotConnect(url, _first_line(found), _REACHABLE)
+    return None
+
+
+def _is_closed(error: BaseException, dialect: Dialect) -> bool:
+    if dialect.driver == "asyncpg":  # its own class where SQLAlchemy prepares the connection, without a code
+        return type(error).__name__ in _ASYNCPG_CLOSED
+    return dialect.driver == "psycopg" and _is_unexplained(error, dialect)
+
+
+def _is_unexplained(error: BaseException, dialect: Dialect) -> bool:
+    is_operational = isinstance(error, dialect.loaded_dbapi.OperationalError)
+    return is_operational and sqlstate(error) is None and error_number(error, dialect) is None
 
 
 def _password_was_tried(error: BaseException) -> bool:

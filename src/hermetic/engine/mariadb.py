@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
 from hermetic.engine.deadline import STATEMENT, current
+from hermetic.engine.failures import explain_failure
 from hermetic.engine.watch import HIDDEN, Watch
 from hermetic.errors import TruncatedAggregate
 from hermetic.shape import TABLES
@@ -102,11 +103,15 @@ def _send(connection: Connection, sql: str) -> None:
     try:
         _execute(connection.connection, sql)
     except dialect.loaded_dbapi.Error as error:
-        if dialect.is_disconnect(error, connection.connection, None):
+        is_lost = dialect.is_disconnect(error, connection.connection, None)
+        if is_lost:
             connection.invalidate(error)
         deadline = current()
         if deadline is not None and not deadline.remaining:
             raise deadline.exceeded(STATEMENT) from error
+        failure = explain_failure(error, dialect, sql, is_disconnect=is_lost)
+        if failure is not None:
+            raise failure.worded(is_async=dialect.is_async) from error
         raise OperationalError(sql, None, error, hide_parameters=True) from error
 
 

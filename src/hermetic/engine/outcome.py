@@ -147,6 +147,13 @@ class Outcomes:
             self._is_searched = True
         return self._place
 
+    def _found(self, connection: Connection) -> str | None:
+        """Return the same, asked through SQLAlchemy, which gives a lost connection its kind."""
+        if not self._is_searched:
+            self._place = connection.exec_driver_sql(_FIND[self._database]).scalar()
+            self._is_searched = True
+        return self._place
+
     def record(self, place: str, token: uuid.UUID, *, is_sure: bool) -> str:
         """Return the statement that a transaction writes its token with; it has no values but the token.
 
@@ -185,7 +192,7 @@ class Outcomes:
             and the same again.
         """
         with self._engine.connect() as connection:
-            place = self.place(connection)
+            place = self._found(connection)
             if place is None:
                 return Unknown("")
             connection.rollback()
@@ -202,7 +209,7 @@ class Outcomes:
     def prune(self, seconds: float) -> int:
         """Delete the outcomes that are older than `seconds` and return how many there were."""
         with self._engine.begin() as connection:
-            place = self.place(connection)
+            place = self._found(connection)
             if place is None:
                 return 0
             age = {
