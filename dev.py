@@ -5,6 +5,7 @@
     python3 dev.py test  [ARGS]   run the tests (ARGS go to pytest)
     python3 dev.py check          lint, format and type-check; lists what failed
     python3 dev.py bench [ARGS]   run the measurements, against the rivals of bench/requirements.lock
+    python3 dev.py survive [NAMES] run the long form of the survival suite, against the rivals too
     python3 dev.py lock  [ARGS]   make both locks again (--upgrade: with newer versions)
     python3 dev.py clean          remove .venv and .hermetic, which is all that this script makes
 
@@ -33,7 +34,7 @@ STAMP = VENV / "hermetic-stamp"
 SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = SCRIPTS / ("python.exe" if os.name == "nt" else "python")
 
-RUNS = {"demo": ["-m", "recordshop"], "test": ["-m", "pytest"], "bench": ["-m", "bench"]}
+RUNS = {"demo": ["-m", "recordshop"], "test": ["-m", "pytest"], "bench": ["-m", "bench"], "survive": ["-m", "survival"]}
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
@@ -186,6 +187,9 @@ def run(name: str, arguments: list[str]) -> int:
     if name == "bench":
         prepare_rivals()
         variables["PYTHONPATH"] = str(RIVALS)
+    if name == "survive":
+        prepare_rivals()
+        variables["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests"), str(RIVALS)])
     os.chdir(str(ROOT))
     if os.name == "nt":
         return subprocess.call(command, env=variables)

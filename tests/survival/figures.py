@@ -1,0 +1,132 @@
+"""The figures: what is promised, what is done to it, and what each way to write the same makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from survival import bank, conflicts, cuts
+from survival.history import Reckoning
+from survival.place import Place
+from survival.ways import ADVANCED_ALCHEMY, HERMETIC, HERMETIC_ONCE, NAIVE, PLAIN, Kind, has_advanced_alchemy
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one way made of it.
+
+    Attributes:
+        way: who, and on which driver.
+        found: the numbers.
+        is_kept: whether the promise holds.
+        is_control: whether it is one of those that must fail, which shows that the oracle sees.
+    """
+
+    way: str
+    found: str
+    is_kept: bool
+    is_control: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One promise and its measurement.
+
+    Attributes:
+        name: short, as the command line takes it.
+        promise: what must hold.
+        fault: what is done.
+        measure: yields the rows; of the long form where asked for.
+    """
+
+    name: str
+    promise: str
+    fault: str
+    measure: Callable[[Place, bool], Iterable[Row]]
+
+
+def others(*, is_long: bool) -> list[Kind]:
+    """Return the ways without a retry that a run compares with: one in the short form."""
+    return [PLAIN, ADVANCED_ALCHEMY] if is_long and has_advanced_alchemy() else [PLAIN]
+
+
+def _said(reckoning: Reckoning) -> str:
+    words = [f"{reckoning.acked:,} acknowledged", f"{reckoning.lost} lost", f"{reckoning.duplicated} duplicated"]
+    words += [f"{reckoning.phantom} phantom", f"{reckoning.unknown} not known to their callers"]
+    return ", ".join([*words, f"{reckoning.failed} failed"])
+
+
+def _bank(place: Place, is_long: bool) -> Iterator[Row]:
+    for kind in (HERMETIC, NAIVE, *others(is_long=is_long)):
+        seconds = (120 if kind is HERMETIC else 30) if is_long else (6 if kind is HERMETIC else 3)
+        found = bank.burn(place.cluster, kind, bank.Fire(seconds, seed=11))
+        faults, crashes = found.faults.total(), found.faults["kill -9"] + found.faults["immediate restart"]
+        told = f"{_said(found.reckoning)}; {faults} faults, {crashes} of them crashes; total {found.total:,}"
+        is_whole = found.total == bank.ACCOUNTS * bank.BALANCE and found.lent == 0
+        is_kept = found.reckoning.wrong == 0 and found.reckoning.unknown == 0 and found.reckoning.failed == 0
+        yield Row(f"{kind.name}, 24 tasks and 8 threads", told, is_whole and is_kept, kind is not HERMETIC)
+
+
+def _cuts(place: Place, is_long: bool) -> Iterator[Row]:
+    drivers = ["psycopg", "asyncpg"] + (["pymysql", "asyncmy"] if place.mariadb() is not None else [])
+    for kind in (HERMETIC, HERMETIC_ONCE, NAIVE, *others(is_long=is_long)):
+        is_ours = kind in (HERMETIC, HERMETIC_ONCE)
+        for driver in drivers if kind is HERMETIC or is_long else drivers[:1]:
+            server = place.mariadb() if "my" in driver else place.cluster
+            assert server is not None
+            stride, last = (1, 0) if is_long else (150, 10)
+            found = cuts.sweep(server, kind, driver, stride, last)
+            told = f"{found.points} bytes, {found.reckoning.wrong} wrong verdicts, {_said(found.reckoning)}"
+            is_kept = found.reckoning.wrong == 0 and found.reckoning.unknown == 0
+            is_kept = is_kept and (kind is HERMETIC_ONCE or found.reckoning.failed == 0)
+            yield Row(f"{kind.name}, {driver}", told, is_kept, not is_ours)
+
+
+def _deadlocks(place: Place, is_long: bool) -> Iterator[Row]:
+    for kind in (HERMETIC, *others(is_long=is_long)):
+        for driver in ("asyncpg", "psycopg") if kind is HERMETIC or is_long else ("asyncpg",):
+            found = conflicts.storm(place.cluster, kind, driver, tasks=16, each=60 if is_long else 6)
+            told = f"{_said(found.reckoning)}; {found.deadlocks} deadlocks, slowest caller {found.slowest:.1f} s"
+            is_kept = found.reckoning.wrong == 0 and found.reckoning.failed == 0 and found.deadlocks > 0
+            is_kept = is_kept and found.total == 4 * bank.BALANCE
+            yield Row(f"{kind.name}, {driver}", told, is_kept, kind is not HERMETIC)
+
+
+def _skew(place: Place, is_long: bool) -> Iterator[Row]:
+    for kind, serializable in ((HERMETIC, True), (PLAIN, True), (PLAIN, False)):
+        for driver in ("asyncpg", "psycopg") if kind is HERMETIC or is_long else ("asyncpg",):
+            shifts = 60 if is_long else 4
+            found = conflicts.skew(place.cluster, kind, driver, serializable=serializable, tasks=16, shifts=shifts)
+            told = f"{found.requests} requests, {found.answered} answered, {found.anomalies} shifts without a doctor"
+            is_kept = found.anomalies == 0 and found.answered == found.requests
+            level = "SERIALIZABLE" if serializable else "READ COMMITTED"
+            yield Row(f"{kind.name}, {driver}, {level}", told, is_kept, kind is not HERMETIC)
+
+
+FIGURES = (
+    Figure(
+        "bank",
+        "nothing acknowledged is lost, nothing happens twice, nobody is left not knowing",
+        "transfers while the server is killed and restarted, backends are terminated, connections are reset, and the "
+        "connection is cut before, during and after COMMIT",
+        _bank,
+    ),
+    Figure(
+        "cuts",
+        "wherever a connection breaks, the caller is told the truth",
+        "the stream of a transaction of three statements is cut behind every byte, in both directions",
+        _cuts,
+    ),
+    Figure(
+        "deadlocks",
+        "transactions that deadlock all commit in the end",
+        "16 tasks move money between 4 accounts, in both orders",
+        _deadlocks,
+    ),
+    Figure(
+        "skew",
+        "SERIALIZABLE has no anomaly, and everybody is answered",
+        "16 doctors of a shift ask at once to go, each of whom may if another stays",
+        _skew,
+    ),
+)

@@ -1,0 +1,70 @@
+"""The MariaDB of this machine behind a proxy; it is not ours, so nothing is done to the server itself."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from sqlalchemy import NullPool, create_engine, make_url, text
+
+from survival.cluster import until
+from survival.proxy import Proxy
+
+_PLACE = os.environ.get("HERMETIC_TEST_MARIADB_URL", "mariadb+pymysql://root@127.0.0.1:3306")
+
+
+class MariaDB:
+    """A reached MariaDB.
+
+    Attributes:
+        proxy: what the code under test connects to.
+    """
+
+    def __init__(self) -> None:
+        self._url = make_url(_PLACE).set(drivername="mariadb+pymysql")
+        self._engine = create_engine(self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        self.sql("SELECT 1")
+        self.proxy = Proxy(self._url.port or 3306, self._url.host or "127.0.0.1")
+        self._names: list[str] = []
+
+    def new_database(self) -> str:
+        """Create an empty database and return its name; `close` drops it."""
+        name = f"hermetic_{os.getpid()}_test_survival_{len(self._names)}"
+        self.sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
+        self._names.append(name)
+        return name
+
+    def url(self, database: str, driver: str = "pymysql") -> str:
+        """Return the SQLAlchemy URL of a database behind the proxy."""
+        url = self._url.set(drivername=f"mariadb+{driver}", host="127.0.0.1", port=self.proxy.port, database=database)
+        return url.render_as_string(hide_password=False)
+
+    def sql(self, statement: str, *values: Any, database: str | None = None) -> list[Any]:
+        """Run one statement as the administrator, on a connection of its own that no fault touches."""
+        with self._engine.connect() as connection:
+            if database is not None:
+                connection.exec_driver_sql(f"USE {database}")
+            result = connection.exec_driver_sql(statement, values or None)
+            return list(result.all()) if result.returns_rows else []
+
+    def wait_quiet(self, database: str, seconds: float = 10) -> None:
+        """Return when no session of the database is in a transaction any more."""
+        asked = (
+            "SELECT 1 FROM information_schema.innodb_trx t JOIN information_schema.processlist p"
+            f" ON p.id = t.trx_mysql_thread_id WHERE p.db = '{database}'"
+        )
+        until(lambda: not self.sql(asked), seconds, "a session is at work")
+
+    def kill_all(self, database: str) -> int:
+        """End every session of a database; return how many there were."""
+        found = self.sql(f"SELECT id FROM information_schema.processlist WHERE db = '{database}'")
+        with self._engine.connect() as connection:
+            for (number,) in found:
+                connection.execute(text(f"KILL {int(number)}"))
+        return len(found)
+
+    def close(self) -> None:
+        """Drop what was made."""
+        self.proxy.close()
+        for name in self._names:
+            self.sql(f"DROP DATABASE IF EXISTS {name}")
