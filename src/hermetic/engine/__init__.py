@@ -7,6 +7,7 @@ from hermetic.engine.deadline import Deadline, deadline, remaining
 from hermetic.engine.direct import direct
 from hermetic.engine.estimate import estimated
 from hermetic.engine.fetch import fetching
+from hermetic.engine.health import Health, health_of
 from hermetic.engine.limits import Limits
 from hermetic.engine.outcome import Aborted, CommitOutcome, Committed, Origin, Outcomes, Unknown, outcome_table
 from hermetic.engine.page import Page
@@ -28,6 +29,7 @@ __all__ = [
     "Committed",
     "Deadline",
     "FailedAttempt",
+    "Health",
     "Lease",
     "Limits",
     "Lock",
@@ -48,6 +50,7 @@ __all__ = [
     "direct",
     "estimated",
     "fetching",
+    "health_of",
     "is_memory",
     "isolation_of",
     "make_async_engine",

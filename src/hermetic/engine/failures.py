@@ -17,6 +17,7 @@ from hermetic.errors import (
     HermeticError,
     LostConnection,
     MissingTable,
+    ReadOnlyServer,
 )
 from hermetic.shape import TABLES, tables_of
 
@@ -147,13 +148,18 @@ def install_explanations(engine: Engine) -> None:
             missing = _missing_tables(context.connection, _tables(context))
             if missing:
                 return MissingTable(", ".join(missing), _where(context))
-        return explain_failure(
+        failure = explain_failure(
             error,
             context.dialect,
             context.statement or "",
             target=_target(context),
             is_disconnect=context.is_disconnect,
         )
+        if isinstance(failure, ReadOnlyServer) and context.dialect.name != "sqlite":
+            # a primary that was demoted: what is in the pool leads to it, and only a new connection asks the name
+            # service again
+            context.is_disconnect = True
+        return failure
 
     event.listen(engine, "handle_error", failed)
 

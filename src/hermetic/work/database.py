@@ -21,6 +21,7 @@ from hermetic.engine import (
     AsyncReader,
     CommitOutcome,
     Deadline,
+    Health,
     Lease,
     Limits,
     Lock,
@@ -36,6 +37,7 @@ from hermetic.engine import (
     direct,
     estimated,
     fetching,
+    health_of,
     is_memory,
     make_async_engine,
     make_engine,
@@ -283,6 +285,15 @@ class Database(Reader):
         """
         custody_of(self._engine).check()
 
+    def health(self, *, timeout: float = 2.0) -> Health:
+        """Ask the server for a sign of life; never raises for one that does not answer.
+
+        Args:
+            timeout: seconds in which the answer is there, whatever the server does.
+        Statements: 1 SELECT, over a connection of the pool.
+        """
+        return health_of(self._engine, timeout)
+
     def create_all(self, base: type[DeclarativeBase] | MetaData) -> None:
         """Create the tables that do not exist yet, that of the outcomes among them; for demos and tests.
 
@@ -391,6 +402,9 @@ class AsyncDatabase(AsyncReader):
 
     async def check(self) -> None:
         await cross(self._bridge, custody_of(self._engine.sync_engine).check)
+
+    async def health(self, *, timeout: float = 2.0) -> Health:  # noqa: ASYNC109  # the name of the sync twin
+        return await cross(self._bridge, health_of, self._engine.sync_engine, timeout)
 
     async def create_all(self, base: type[DeclarativeBase] | MetaData) -> None:
         await cross(self._bridge, _create_all, _metadata(base), self._engine.sync_engine, self._outcomes)
