@@ -54,7 +54,8 @@ class Custody:
     def watch(self) -> None:
         """Note each connection that is taken and given back; installed behind what else happens at a checkout."""
         engine = self._engine
-        engine.pool.custody = self  # type: ignore[attr-defined]  # one of the pools below
+        pool: Any = engine.pool  # one of the pools below
+        pool.custody = self
         event.listen(engine, "checkout", self._taken)
         event.listen(engine, "checkin", self._returned)
         event.listen(engine, "detach", self._returned)
@@ -198,7 +199,8 @@ class WatchedNone(_Watched, NullPool):
 
 def custody_of(engine: Engine) -> Custody:
     """Return the custody of an engine that `make_engine` or `make_async_engine` made."""
-    custody: Custody = engine.pool.custody  # type: ignore[attr-defined]  # one of the pools above
+    pool: Any = engine.pool  # one of the pools above
+    custody: Custody = pool.custody
     return custody
 
 

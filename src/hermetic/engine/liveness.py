@@ -51,7 +51,8 @@ def watch_liveness(engine: Engine, ping_idle: float) -> None:
 
     def lost(connection: Any, record: Any, error: BaseException | None) -> None:
         nonlocal lost_at
-        if isinstance(error, Exception) and engine.dialect.is_disconnect(error, connection, None):  # type: ignore[arg-type]  # asyncpg's own errors too
+        dialect: Any = engine.dialect  # which asks about asyncpg's own errors too
+        if isinstance(error, Exception) and dialect.is_disconnect(error, connection, None):
             lost_at = time.monotonic()
 
     def failed(context: ExceptionContext) -> None:

@@ -29,7 +29,7 @@ class _Line:
         """
         deadline = current()
         if deadline is None and not block:
-            return super().get(block, timeout)  # type: ignore[misc]  # of the queue beside it
+            return super().get(block, timeout)  # type: ignore[misc]  # ty: ignore[missing-attribute]  # of the queue beside it
         left = None if deadline is None else deadline.remaining
         if deadline is not None and not left:
             raise deadline.exceeded(POOL)
@@ -38,7 +38,7 @@ class _Line:
         try:
             if block:
                 self.waiting.add(ticket)
-            return super().get(block, left if is_nearer else timeout)  # type: ignore[misc]
+            return super().get(block, left if is_nearer else timeout)  # type: ignore[misc]  # ty: ignore[missing-attribute]
         except Empty:
             if block and is_nearer and deadline is not None:
                 raise deadline.exceeded(POOL) from None

@@ -388,7 +388,7 @@ class AsyncReader:
     @overload
     async def all(self, statement: Select[*Ts], /) -> list[Row[*Ts]]: ...  # type: ignore[overload-cannot-match]
     async def all(self, *target: Any, lock: Lock = False) -> list[Any]:
-        return await cross(self._bridge, functools.partial(self._core.all, lock=lock), *target)  # ty: ignore[invalid-argument-type]  # overloads
+        return await cross(self._bridge, functools.partial(self._core.all, lock=lock), *target)
 
     @overload
     async def one(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT: ...
@@ -399,7 +399,7 @@ class AsyncReader:
     @overload
     async def one(self, statement: Select[*Ts], /) -> Row[*Ts]: ...  # type: ignore[overload-cannot-match]
     async def one(self, *target: Any, lock: Lock = False) -> Any:
-        return await cross(self._bridge, functools.partial(self._core.one, lock=lock), *target)  # ty: ignore[invalid-argument-type]  # overloads
+        return await cross(self._bridge, functools.partial(self._core.one, lock=lock), *target)
 
     @overload
     async def one_or_none(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
@@ -410,7 +410,7 @@ class AsyncReader:
     @overload
     async def one_or_none(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
     async def one_or_none(self, *target: Any, lock: Lock = False) -> Any:
-        return await cross(self._bridge, functools.partial(self._core.one_or_none, lock=lock), *target)  # ty: ignore[invalid-argument-type]  # overloads
+        return await cross(self._bridge, functools.partial(self._core.one_or_none, lock=lock), *target)
 
     @overload
     async def first(self, shape: ShapeType[Entity, ShapeT], statement: Select[Entity], /) -> ShapeT | None: ...
@@ -421,7 +421,7 @@ class AsyncReader:
     @overload
     async def first(self, statement: Select[*Ts], /) -> Row[*Ts] | None: ...  # type: ignore[overload-cannot-match]
     async def first(self, *target: Any, lock: Lock = False) -> Any:
-        return await cross(self._bridge, functools.partial(self._core.first, lock=lock), *target)  # ty: ignore[invalid-argument-type]  # overloads
+        return await cross(self._bridge, functools.partial(self._core.first, lock=lock), *target)
 
     @overload
     async def get(self, shape: ShapeType[Any, ShapeT], key: Any, /) -> ShapeT | None: ...

@@ -28,12 +28,12 @@ class DatabaseFailure(HermeticError, exc.DBAPIError):
     code = "database-failure"
 
     @property
-    def orig(self) -> BaseException | None:  # type: ignore[override]  # SQLAlchemy stores it
+    def orig(self) -> BaseException | None:  # type: ignore[override]  # ty: ignore[incompatible-property-override]
         """The driver's error; None after pickling."""
         return self.__cause__
 
     @property
-    def statement(self) -> str | None:  # type: ignore[override]  # SQLAlchemy stores it
+    def statement(self) -> str | None:  # type: ignore[override]  # ty: ignore[incompatible-property-override]
         """The statement that failed, by SQLAlchemy's name."""
         return self.sql or None
 

@@ -143,7 +143,8 @@ class Wires:
 
     def listed(self, part: Children) -> Any:
         """Return the type of a list."""
-        wire, most = list_of(self._type(part.node)), part.most(self._bound)
+        wire: Any = list_of(self._type(part.node))
+        most = part.most(self._bound)
         return wire if most is None else Annotated[wire, msgspec.Meta(max_length=most)]
 
     def bundle(self, unit: Together) -> type[msgspec.Struct]:
