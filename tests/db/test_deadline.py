@@ -62,7 +62,7 @@ def in_time(phase: str, seconds: float = SECONDS) -> Iterator[None]:
     with pytest.raises(DeadlineExceeded) as raised:
         yield
     took = time.monotonic() - begun
-    assert seconds - 0.01 <= took <= 1.1 * seconds + 0.1, f"{took:.3f} s"  # and a tenth for a busy machine
+    assert seconds - 0.01 <= took <= 1.1 * seconds + 0.5, f"{took:.3f} s"  # and a half second for a busy machine
     assert phase in raised.value.phase, raised.value.phase
 
 
