@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -447,3 +448,46 @@ def test_a_cancellation_at_commit_carries_its_outcome(
             assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of a queue pool
 
     asyncio.run(main())
+
+
+def hang_up(driver: Any) -> None:
+    """Put an end that is closed, and holds no bytes, in place of the socket: poll(2) tells of a hang-up alone."""
+    end, other = os.pipe()
+    os.close(other)
+    os.dup2(end, driver.fileno())
+    os.close(end)
+
+
+@pytest.mark.parametrize("moment", ["in a statement", "in the commit"])
+def test_a_socket_that_closes_under_psycopg_is_a_lost_connection(moment: str, new_database: Callable[..., str]) -> None:
+    attempts: list[int] = []
+
+    with Database(new_database()) as db:
+        db.create_all(Own)
+        if moment == "in the commit":
+            with db.engine.begin() as connection:
+                for each in SLOW_COMMIT:
+                    connection.exec_driver_sql(each.replace("pg_sleep(5)", "pg_sleep(0.5)"))
+
+        def pay(uow: UnitOfWork) -> None:
+            attempts.append(1)
+            uow.add(Account(id=1, balance=1))
+            uow.flush()
+            if len(attempts) == 1:
+                driver = uow.session.connection().connection.driver_connection
+                threading.Thread(target=cut, args=(driver,)).start()
+                if moment == "in a statement":
+                    uow.session.execute(text("SELECT pg_sleep(0.5)"))
+
+        def cut(driver: Any) -> None:
+            busy = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid AND wait_event = 'PgSleep'")
+            with db.engine.connect() as watcher:
+                while not watcher.scalar(busy, {"pid": driver.info.backend_pid}):
+                    watcher.rollback()
+            hang_up(driver)
+
+        db.run(pay)
+        assert len(attempts) == 2  # the commit was on its way, and ended before it could be asked what became of it
+        assert db.all(select(Account.id)) == [1]
+        pool: Any = db.engine.pool
+        assert pool.checkedout() == 0

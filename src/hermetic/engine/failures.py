@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, Table, eve
 from sqlalchemy.exc import DBAPIError
 
 from hermetic.engine.constraints import broken, without_values
-from hermetic.engine.kinds import error_number, kind_of, sqlstate
+from hermetic.engine.kinds import error_number, is_stuck, kind_of, sqlstate
 from hermetic.errors import (
     CannotConnect,
     ConstraintViolation,
@@ -139,6 +139,8 @@ def install_explanations(engine: Engine) -> None:
     def explained(context: ExceptionContext) -> HermeticError | None:
         # returned and not raised, so that whoever listens behind hears of it; SQLAlchemy raises it from the driver's
         error = context.original_exception
+        if _is_left_stuck(context):
+            context.is_disconnect = True
         if sqlstate(error) == _UNDEFINED_TABLE:
             return MissingTable(_first_line(error), _where(context))
         if error_number(error, context.dialect) in _MARIADB_NO_TABLE and not _is_reflection(context):
@@ -162,6 +164,14 @@ def install_explanations(engine: Engine) -> None:
         return failure
 
     event.listen(engine, "handle_error", failed)
+
+
+def _is_left_stuck(context: ExceptionContext) -> bool:
+    connection = context.connection
+    if connection is None or connection.invalidated or connection.closed:
+        return False
+    is_of_driver = isinstance(context.original_exception, context.dialect.loaded_dbapi.Error)
+    return is_of_driver and is_stuck(connection.connection.driver_connection)
 
 
 def _is_reflection(context: ExceptionContext) -> bool:

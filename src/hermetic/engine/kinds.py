@@ -103,6 +103,7 @@ SQLITE: Mapping[int, Kind] = {
     13: DiskFull,
 }
 
+_ACTIVE = 1  # libpq's PQTRANS_ACTIVE
 _NOT_SUPPORTED = "0A000"
 _REVALIDATED = "RevalidateCachedQuery"  # the function of the server that says so, in every language
 _FAILED_TRANSACTION = "25P02"
@@ -119,6 +120,15 @@ def error_number(error: BaseException | None, dialect: Dialect) -> int | None:
     """Return the number of an error of MariaDB or of its client, whichever driver; None where it has none."""
     number = error.args[0] if dialect.name in ("mariadb", "mysql") and error is not None and error.args else None
     return number if isinstance(number, int) else None
+
+
+def is_stuck(driver: Any) -> bool:
+    """Return whether a connection of psycopg is in the middle of a command; behind an error that means it is lost.
+
+    Where poll(2) tells of a closed socket before libpq has read from it, psycopg raises an error without a code and
+    does not know either that the connection is gone: it is not `closed`, and refuses all that follows.
+    """
+    return getattr(getattr(driver, "info", None), "transaction_status", None) == _ACTIVE
 
 
 def kind_of(error: BaseException, dialect: Dialect, *, is_disconnect: bool = False) -> tuple[Kind, str] | None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DisconnectionError
 
 from hermetic.engine.deadline import PING, current
 from hermetic.engine.enforce import limited
+from hermetic.engine.kinds import is_stuck
 from hermetic.errors import DeadlineExceeded
 
 _PING_TIMEOUT = 2.0
@@ -52,7 +53,9 @@ def watch_liveness(engine: Engine, ping_idle: float) -> None:
     def lost(connection: Any, record: Any, error: BaseException | None) -> None:
         nonlocal lost_at
         dialect: Any = engine.dialect  # which asks about asyncpg's own errors too
-        if isinstance(error, Exception) and dialect.is_disconnect(error, connection, None):
+        if not isinstance(error, Exception):
+            return
+        if dialect.is_disconnect(error, connection, None) or is_stuck(dialect.get_driver_connection(connection)):
             lost_at = time.monotonic()
 
     def failed(context: ExceptionContext) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from hermetic.engine.deadline import BETWEEN, COMMIT, ROLLBACK, STATEMENT, current
 from hermetic.engine.enforce import hold
 from hermetic.engine.failures import explain_failure
-from hermetic.engine.kinds import sqlstate
+from hermetic.engine.kinds import is_stuck, sqlstate
 from hermetic.engine.outcome import Origin, Outcomes, new_token
 from hermetic.errors import LostConnection
 from hermetic.guard import PENDING
@@ -243,7 +243,7 @@ def _told(connection: Connection, sql: str, phase: str, call: Callable[[], T]) -
     try:
         return call()
     except Exception as error:
-        if _is_closed(pooled.driver_connection):
+        if _is_closed(pooled.driver_connection) or is_stuck(pooled.driver_connection):
             connection.invalidate(error)
         failure = explain_failure(error, connection.dialect, "", is_disconnect=connection.invalidated)
         if failure is None and not isinstance(error, connection.dialect.loaded_dbapi.Error) and not _is_asyncpg(error):
