@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from survival import bank, conflicts, cuts
+from survival import bank, conflicts, cuts, fork
 from survival.history import Reckoning
 from survival.place import Place
 from survival.ways import ADVANCED_ALCHEMY, HERMETIC, HERMETIC_ONCE, NAIVE, PLAIN, Kind, has_advanced_alchemy
@@ -103,6 +103,22 @@ def _skew(place: Place, is_long: bool) -> Iterator[Row]:
             yield Row(f"{kind.name}, {driver}, {level}", told, is_kept, kind is not HERMETIC)
 
 
+def _fork(place: Place, is_long: bool) -> Iterator[Row]:
+    drivers = ["psycopg", "asyncpg"] + (["pymysql", "asyncmy"] if place.mariadb() is not None else [])
+    ways: list[tuple[str, Callable[[str], fork.Asking], str]] = []
+    for driver in drivers:
+        ways.append(("hermetic", fork.Ours if driver in ("psycopg", "pymysql") else fork.OursAsync, driver))
+    for name, make, driver in (*ways, ("SQLAlchemy", fork.Plain, "psycopg")):
+        server = place.mariadb() if "my" in driver else place.cluster
+        assert server is not None
+        url, is_ours = server.url(server.new_database(), driver), name == "hermetic"
+        found = fork.fork(make, url, 5000 if is_long else 200, 60 if is_ours else 2)
+        told = f"{found.right:,} right answers, {found.wrong} wrong rows, {found.failed} errors"
+        told += f", {found.missing} without an answer, {found.shared} sessions of two processes"
+        is_kept = found.wrong + found.failed + found.missing + found.shared == 0
+        yield Row(f"{name}, {driver}", told, is_kept, not is_ours)
+
+
 FIGURES = (
     Figure(
         "bank",
@@ -128,5 +144,11 @@ FIGURES = (
         "SERIALIZABLE has no anomaly, and everybody is answered",
         "16 doctors of a shift ask at once to go, each of whom may if another stays",
         _skew,
+    ),
+    Figure(
+        "fork",
+        "the child of a fork never gets an answer that belongs to another process",
+        "a process forks twice while its pool is warm, and all three ask 200 questions side by side",
+        _fork,
     ),
 )
