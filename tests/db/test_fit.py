@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from bouncer import bouncer
 from sqlalchemy import literal, make_url, select, text
 
 from hermetic import AsyncDatabase, Database, Pool, PoolError
 from hermetic.testing import Server
+from survival.bouncer import bouncer
 
 ONE = select(literal(1))
 WORKERS = 20

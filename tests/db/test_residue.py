@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bouncer import bouncer
 from sqlalchemy import create_engine, event, make_url, text
 
 from hermetic import AsyncDatabase, Database, MissingTable, Pool, StateRefused
+from survival.bouncer import bouncer
 
 ONE = Pool.server(size=1, overflow=0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from survival import bank, conflicts, cuts, fork
+from survival import bank, conflicts, cuts, fork, pooler
 from survival.history import Reckoning
 from survival.place import Place
 from survival.ways import ADVANCED_ALCHEMY, HERMETIC, HERMETIC_ONCE, NAIVE, PLAIN, Kind, has_advanced_alchemy
@@ -119,6 +119,28 @@ def _fork(place: Place, is_long: bool) -> Iterator[Row]:
         yield Row(f"{name}, {driver}", told, is_kept, not is_ours)
 
 
+def _pgbouncer(place: Place, is_long: bool) -> Iterator[Row]:
+    if not pooler.is_there():
+        return
+    ways: list[tuple[str, Callable[[str], pooler.Way], str]] = [
+        ("hermetic", pooler.Ours, "asyncpg"),
+        ("hermetic", pooler.Ours, "psycopg"),
+        ("SQLAlchemy", pooler.Plain, "asyncpg"),
+        ("SQLAlchemy", pooler.Plain, "psycopg"),
+    ]
+    for name, make, driver in ways:
+        found = pooler.lend(place.cluster, make, driver, 400 if is_long else 10)
+        failed = found.reckoning.failed + found.reasons.total()
+        told = (
+            f"{found.reads} reads, {found.reckoning.acked:,} transactions, {failed} failures, {found.wrong} wrong rows"
+        )
+        told += (
+            f", {found.foreign} saw what another worker had set, {found.refused} settings refused, {found.held} left"
+        )
+        is_kept = failed + found.wrong + found.foreign + found.held + found.reckoning.wrong == 0
+        yield Row(f"{name}, {driver}", told, is_kept, name != "hermetic")
+
+
 FIGURES = (
     Figure(
         "bank",
@@ -150,5 +172,11 @@ FIGURES = (
         "the child of a fork never gets an answer that belongs to another process",
         "a process forks twice while its pool is warm, and all three ask 200 questions side by side",
         _fork,
+    ),
+    Figure(
+        "pgbouncer",
+        "behind a pooler in transaction mode nothing fails, and nobody sees what another client has set",
+        "20 workers share 2 sessions of PgBouncer, read and write, and each tries once to leave a setting behind",
+        _pgbouncer,
     ),
 )
