@@ -51,6 +51,10 @@ class Cluster:
         url = make_url(self.server.url_for(database, driver)).set(username=user, port=port or self.proxy.port)
         return url.render_as_string(hide_password=False)
 
+    def direct(self, database: str, driver: str = "psycopg") -> str:
+        """Return the SQLAlchemy URL of a database without the proxy."""
+        return self.url(database, driver, port=self.server.port)
+
     def sql(self, statement: str, *values: Any, database: str = "postgres") -> list[Any]:
         """Run one statement as the administrator, on a connection of its own that no fault touches."""
         url = self.server.url.rpartition("/")[0] + f"/{database}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from survival import bank, conflicts, cuts, fork, pooler
+from survival import bank, clients, conflicts, cuts, fork, pooler
 from survival.history import Reckoning
 from survival.place import Place
 from survival.ways import ADVANCED_ALCHEMY, HERMETIC, HERMETIC_ONCE, NAIVE, PLAIN, Kind, has_advanced_alchemy
@@ -141,6 +143,30 @@ def _pgbouncer(place: Place, is_long: bool) -> Iterator[Row]:
         yield Row(f"{name}, {driver}", told, is_kept, name != "hermetic")
 
 
+def _client(place: Place, is_long: bool) -> Iterator[Row]:
+    rounds = 100 if is_long else 5
+    found = {"hermetic, 4 clients on psycopg and asyncpg": clients.kill(place.cluster, HERMETIC, clients.FOUR, rounds)}
+    if (mariadb := place.mariadb()) is not None:
+        found["hermetic, pymysql and asyncmy"] = clients.kill(mariadb, HERMETIC, ("pymysql", "asyncmy"), rounds)
+    with TemporaryDirectory() as folder:
+        found["hermetic, sqlite"] = clients.kill_writers(HERMETIC, Path(folder), rounds)
+    piecemeal = Kind("SQLAlchemy, each statement committed", clients.Piecemeal, clients.AsyncPiecemeal)
+    found[f"{piecemeal.name}, 4 clients"] = clients.kill(place.cluster, piecemeal, clients.FOUR, rounds)
+    for name, killed in found.items():
+        told = (
+            f"{killed.kills} killed, {killed.inside} of them in a transaction; {killed.reckoning.acked:,} acknowledged"
+        )
+        told += f", {killed.reckoning.lost} lost, {killed.reckoning.duplicated} duplicated, {killed.half} half stored"
+        told += f"; all locks free after {killed.slowest:.2f} s at most"
+        is_whole = killed.half + killed.total + killed.reckoning.wrong == 0
+        yield Row(name, told, is_whole and killed.slowest < 1, name.startswith(piecemeal.name))
+    for interval, driver in (("500ms", "psycopg"), ("500ms", "asyncpg"), ("0", "psycopg")):
+        held, is_free = clients.kill_waiting(place.cluster, HERMETIC, driver, interval, seconds=1.5)
+        told = f"locks free after {held:.2f} s" if is_free else f"locks still held after {held:.1f} s"
+        way = f"hermetic, {driver}, killed during a statement, client_connection_check_interval = {interval}"
+        yield Row(way, told, is_free, interval == "0")
+
+
 FIGURES = (
     Figure(
         "bank",
@@ -178,5 +204,11 @@ FIGURES = (
         "behind a pooler in transaction mode nothing fails, and nobody sees what another client has set",
         "20 workers share 2 sessions of PgBouncer, read and write, and each tries once to leave a setting behind",
         _pgbouncer,
+    ),
+    Figure(
+        "client",
+        "a client that dies leaves nothing half stored, and its locks within a second",
+        "client processes are killed with SIGKILL in the middle of their transactions",
+        _client,
     ),
 )

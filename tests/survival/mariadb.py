@@ -39,6 +39,16 @@ class MariaDB:
         url = self._url.set(drivername=f"mariadb+{driver}", host="127.0.0.1", port=self.proxy.port, database=database)
         return url.render_as_string(hide_password=False)
 
+    def direct(self, database: str, driver: str = "pymysql") -> str:
+        """Return the SQLAlchemy URL of a database without the proxy."""
+        url = self._url.set(drivername=f"mariadb+{driver}", database=database)
+        return url.render_as_string(hide_password=False)
+
+    def sessions(self, database: str) -> list[tuple[int, str]]:
+        """Return number and state of each session of a database."""
+        asked = f"SELECT id, command FROM information_schema.processlist WHERE db = '{database}'"
+        return [(int(number), str(state)) for number, state in self.sql(asked)]
+
     def sql(self, statement: str, *values: Any, database: str | None = None) -> list[Any]:
         """Run one statement as the administrator, on a connection of its own that no fault touches."""
         with self._engine.connect() as connection:
