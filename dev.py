@@ -5,7 +5,7 @@
     python3 dev.py test  [ARGS]   run the tests (ARGS go to pytest)
     python3 dev.py check          lint, format and type-check; lists what failed
     python3 dev.py bench [ARGS]   run the measurements, against the rivals of bench/requirements.lock
-    python3 dev.py survive [NAMES] run the long form of the survival suite, against the rivals too
+    python3 dev.py survive [ARGS] run the long form of the survival suite (--short, --write, NAMES), the rivals too
     python3 dev.py lock  [ARGS]   make both locks again (--upgrade: with newer versions)
     python3 dev.py clean          remove .venv and .hermetic, which is all that this script makes
 

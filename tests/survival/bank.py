@@ -13,7 +13,7 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +23,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from survival.cluster import SERIALIZABLE, Cluster
+from survival.figure import Figure, Row, others, said
 from survival.history import History, Reckoning, reckon
 from survival.nemesis import Nemesis
-from survival.ways import Aborted, AsyncWay, Kind, SyncWay, Unknown
+from survival.place import Place
+from survival.ways import HERMETIC, NAIVE, Aborted, AsyncWay, Kind, SyncWay, Unknown
 
 ACCOUNTS = 50
 BALANCE = 1000
@@ -258,3 +260,23 @@ def _hello(session: Session) -> None:
 
 async def _hello_async(session: AsyncSession) -> None:
     await session.execute(select(1))
+
+
+def _rows(place: Place, is_long: bool) -> Iterator[Row]:
+    for kind in (HERMETIC, NAIVE, *others()):
+        seconds = (120 if kind is HERMETIC else 30) if is_long else (6 if kind is HERMETIC else 3)
+        found = burn(place.cluster, kind, Fire(seconds, seed=11))
+        faults, crashes = found.faults.total(), found.faults["kill -9"] + found.faults["immediate restart"]
+        told = f"{said(found.reckoning)}; {faults} faults, {crashes} of them crashes; total {found.total:,}"
+        is_whole = found.total == ACCOUNTS * BALANCE and found.lent == 0
+        is_kept = found.reckoning.wrong == 0 and found.reckoning.unknown == 0 and found.reckoning.failed == 0
+        yield Row(f"{kind.name}, 24 tasks and 8 threads", told, is_whole and is_kept, kind is not HERMETIC)
+
+
+FIGURE = Figure(
+    "bank",
+    "nothing acknowledged is lost, nothing happens twice, nobody is left not knowing",
+    "transfers while the server is killed and restarted, backends are terminated, connections are reset, and the "
+    "connection is cut before, during and after COMMIT",
+    _rows,
+)

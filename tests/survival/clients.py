@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Column, Integer, MetaData, Table, Text, create_engine, insert, select, text, update
@@ -24,9 +25,11 @@ from sqlalchemy.orm import Session
 
 from survival.children import Child
 from survival.cluster import Cluster, until
+from survival.figure import Figure, Row
 from survival.history import History, Reckoning, reckon
 from survival.mariadb import MariaDB
-from survival.ways import AsyncPlain, Kind, Plain
+from survival.place import Place
+from survival.ways import HERMETIC, AsyncPlain, Kind, Plain
 
 ACCOUNTS = 20
 BALANCE = 1000
@@ -259,3 +262,35 @@ def _hold(session: Session) -> None:
 async def _hold_async(session: AsyncSession) -> None:
     await session.execute(select(PURSE).with_for_update())
     await session.execute(select(text("pg_sleep(60)")))
+
+
+def _rows(place: Place, is_long: bool) -> Iterator[Row]:
+    rounds = 100 if is_long else 5
+    found = {"hermetic, 4 clients on psycopg and asyncpg": kill(place.cluster, HERMETIC, FOUR, rounds)}
+    if (mariadb := place.mariadb()) is not None:
+        found["hermetic, pymysql and asyncmy"] = kill(mariadb, HERMETIC, ("pymysql", "asyncmy"), rounds)
+    with TemporaryDirectory() as folder:
+        found["hermetic, sqlite"] = kill_writers(HERMETIC, Path(folder), rounds)
+    piecemeal = Kind("SQLAlchemy, each statement committed", Piecemeal, AsyncPiecemeal)
+    found[f"{piecemeal.name}, 4 clients"] = kill(place.cluster, piecemeal, FOUR, rounds)
+    for name, killed in found.items():
+        told = (
+            f"{killed.kills} killed, {killed.inside} of them in a transaction; {killed.reckoning.acked:,} acknowledged"
+        )
+        told += f", {killed.reckoning.lost} lost, {killed.reckoning.duplicated} duplicated, {killed.half} half stored"
+        told += f"; all locks free after {killed.slowest:.2f} s at most"
+        is_whole = killed.half + killed.total + killed.reckoning.wrong == 0
+        yield Row(name, told, is_whole and killed.slowest < 1, name.startswith(piecemeal.name))
+    for interval, driver in (("500ms", "psycopg"), ("500ms", "asyncpg"), ("0", "psycopg")):
+        held, is_free = kill_waiting(place.cluster, HERMETIC, driver, interval, seconds=1.5)
+        told = f"locks free after {held:.2f} s" if is_free else f"locks still held after {held:.1f} s"
+        way = f"hermetic, {driver}, killed during a statement, client_connection_check_interval = {interval}"
+        yield Row(way, told, is_free, interval == "0")
+
+
+FIGURE = Figure(
+    "client",
+    "a client that dies leaves nothing half stored, and its locks within a second",
+    "client processes are killed with SIGKILL in the middle of their transactions",
+    _rows,
+)

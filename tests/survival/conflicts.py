@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Boolean, Column, Integer, MetaData, Table, func, insert, select, update
@@ -17,8 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from survival import bank
 from survival.cluster import SERIALIZABLE, Cluster
+from survival.figure import Figure, Row, others, said
 from survival.history import History, Reckoning, reckon
-from survival.ways import Aborted, AsyncWay, Kind, Unknown
+from survival.place import Place
+from survival.ways import HERMETIC, PLAIN, Aborted, AsyncWay, Kind, Unknown
 
 METADATA = MetaData()
 DUTY = Table(
@@ -166,3 +169,40 @@ async def _leave(session: AsyncSession, shift: int, doctor: int, meeting: Meetin
         return False
     await session.execute(update(DUTY).where(DUTY.c.shift == shift, DUTY.c.doctor == doctor).values(is_on=False))
     return True
+
+
+def _storm_rows(place: Place, is_long: bool) -> Iterator[Row]:
+    for kind in (HERMETIC, *others()):
+        for driver in ("asyncpg", "psycopg") if kind is HERMETIC or is_long else ("asyncpg",):
+            found = storm(place.cluster, kind, driver, tasks=16, each=60 if is_long else 6)
+            told = f"{said(found.reckoning)}; {found.deadlocks} deadlocks, slowest caller {found.slowest:.1f} s"
+            is_kept = found.reckoning.wrong == 0 and found.reckoning.failed == 0 and found.deadlocks > 0
+            is_kept = is_kept and found.total == 4 * bank.BALANCE
+            yield Row(f"{kind.name}, {driver}", told, is_kept, kind is not HERMETIC)
+
+
+DEADLOCKS = Figure(
+    "deadlocks",
+    "transactions that deadlock all commit in the end",
+    "16 tasks move money between 4 accounts, in both orders",
+    _storm_rows,
+)
+
+
+def _skew_rows(place: Place, is_long: bool) -> Iterator[Row]:
+    for kind, serializable in ((HERMETIC, True), (PLAIN, True), (PLAIN, False)):
+        for driver in ("asyncpg", "psycopg") if kind is HERMETIC or is_long else ("asyncpg",):
+            shifts = 60 if is_long else 4
+            found = skew(place.cluster, kind, driver, serializable=serializable, tasks=16, shifts=shifts)
+            told = f"{found.requests} requests, {found.answered} answered, {found.anomalies} shifts without a doctor"
+            is_kept = found.anomalies == 0 and found.answered == found.requests
+            level = "SERIALIZABLE" if serializable else "READ COMMITTED"
+            yield Row(f"{kind.name}, {driver}, {level}", told, is_kept, kind is not HERMETIC)
+
+
+SKEW = Figure(
+    "skew",
+    "SERIALIZABLE has no anomaly, and everybody is answered",
+    "16 doctors of a shift ask at once to go, each of whom may if another stays",
+    _skew_rows,
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from survival.cluster import Cluster
+from survival.figure import Figure, Row, others, said
 from survival.history import History, Reckoning, reckon
 from survival.mariadb import MariaDB
+from survival.place import Place
 from survival.proxy import Way
-from survival.ways import Aborted, Kind, Unknown
+from survival.ways import HERMETIC, HERMETIC_ONCE, NAIVE, Aborted, Kind, Unknown
 
 METADATA = MetaData()
 NOTE = Table("note", METADATA, Column("name", Text))
@@ -132,3 +134,26 @@ def _measured(place: Cluster | MariaDB, told: Callable[[], None]) -> dict[Way, i
 
 def _points(total: int, stride: int, last: int) -> Iterable[int]:
     return [point for point in range(total) if point % stride == 0 or point >= total - last]
+
+
+def _rows(place: Place, is_long: bool) -> Iterator[Row]:
+    drivers = ["psycopg", "asyncpg"] + (["pymysql", "asyncmy"] if place.mariadb() is not None else [])
+    for kind in (HERMETIC, HERMETIC_ONCE, NAIVE, *others()):
+        is_ours = kind in (HERMETIC, HERMETIC_ONCE)
+        for driver in drivers if kind is HERMETIC or is_long else drivers[:1]:
+            server = place.mariadb() if "my" in driver else place.cluster
+            assert server is not None
+            stride, last = (1, 0) if is_long else (150, 10)
+            found = sweep(server, kind, driver, stride, last)
+            told = f"{found.points} bytes, {found.reckoning.wrong} wrong verdicts, {said(found.reckoning)}"
+            is_kept = found.reckoning.wrong == 0 and found.reckoning.unknown == 0
+            is_kept = is_kept and (kind is HERMETIC_ONCE or found.reckoning.failed == 0)
+            yield Row(f"{kind.name}, {driver}", told, is_kept, not is_ours)
+
+
+FIGURE = Figure(
+    "cuts",
+    "wherever a connection breaks, the caller is told the truth",
+    "the stream of a transaction of three statements is cut behind every byte, in both directions",
+    _rows,
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -17,6 +17,8 @@ from sqlalchemy import Engine, Select, create_engine, func, literal, select, tex
 
 from hermetic import AsyncDatabase, Database, Pool
 from survival.children import Child
+from survival.figure import Figure, Row
+from survival.place import Place
 
 CHILDREN = 2
 
@@ -164,3 +166,27 @@ def _asked(asking: Asking, number: int) -> tuple[str, int]:
     except Exception:  # whatever it is, it is no answer
         return "failed", 0
     return ("right" if found == number else "wrong"), session
+
+
+def _rows(place: Place, is_long: bool) -> Iterator[Row]:
+    drivers = ["psycopg", "asyncpg"] + (["pymysql", "asyncmy"] if place.mariadb() is not None else [])
+    ways: list[tuple[str, Callable[[str], Asking], str]] = []
+    for driver in drivers:
+        ways.append(("hermetic", Ours if driver in ("psycopg", "pymysql") else OursAsync, driver))
+    for name, make, driver in (*ways, ("SQLAlchemy", Plain, "psycopg")):
+        server = place.mariadb() if "my" in driver else place.cluster
+        assert server is not None
+        url, is_ours = server.url(server.new_database(), driver), name == "hermetic"
+        found = fork(make, url, 5000 if is_long else 200, 60 if is_ours else 2)
+        told = f"{found.right:,} right answers, {found.wrong} wrong rows, {found.failed} errors"
+        told += f", {found.missing} without an answer, {found.shared} sessions of two processes"
+        is_kept = found.wrong + found.failed + found.missing + found.shared == 0
+        yield Row(f"{name}, {driver}", told, is_kept, not is_ours)
+
+
+FIGURE = Figure(
+    "fork",
+    "the child of a fork never gets an answer that belongs to another process",
+    "a process forks twice while its pool is warm, and all three ask 200 questions side by side",
+    _rows,
+)

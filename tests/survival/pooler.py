@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -19,7 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from hermetic import AsyncDatabase, AsyncUnitOfWork, Pool, StateRefused
 from survival.bouncer import PROGRAM, bouncer
 from survival.cluster import Cluster
+from survival.figure import Figure, Row
 from survival.history import History, Reckoning, reckon
+from survival.place import Place
 from survival.ways import AsyncUse
 
 WORKERS = 20
@@ -206,3 +208,33 @@ def _held(url: str, driver: str) -> int:
 def is_there() -> bool:
     """Return whether PgBouncer is installed."""
     return PROGRAM is not None
+
+
+def _rows(place: Place, is_long: bool) -> Iterator[Row]:
+    if not is_there():
+        return
+    ways: list[tuple[str, Callable[[str], Way], str]] = [
+        ("hermetic", Ours, "asyncpg"),
+        ("hermetic", Ours, "psycopg"),
+        ("SQLAlchemy", Plain, "asyncpg"),
+        ("SQLAlchemy", Plain, "psycopg"),
+    ]
+    for name, make, driver in ways:
+        found = lend(place.cluster, make, driver, 400 if is_long else 10)
+        failed = found.reckoning.failed + found.reasons.total()
+        told = (
+            f"{found.reads} reads, {found.reckoning.acked:,} transactions, {failed} failures, {found.wrong} wrong rows"
+        )
+        told += (
+            f", {found.foreign} saw what another worker had set, {found.refused} settings refused, {found.held} left"
+        )
+        is_kept = failed + found.wrong + found.foreign + found.held + found.reckoning.wrong == 0
+        yield Row(f"{name}, {driver}", told, is_kept, name != "hermetic")
+
+
+FIGURE = Figure(
+    "pgbouncer",
+    "behind a pooler in transaction mode nothing fails, and nobody sees what another client has set",
+    "20 workers share 2 sessions of PgBouncer, read and write, and each tries once to leave a setting behind",
+    _rows,
+)

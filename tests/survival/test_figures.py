@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from survival.figures import FIGURES, Figure
+from survival.figure import Figure
+from survival.figures import FIGURES
 from survival.place import Place
 
 
