@@ -1,9 +1,9 @@
 """Begin and commit the transaction of a unit of work, so that its outcome can be known whatever happens to the answer.
 
-On PostgreSQL hermetic sends BEGIN and COMMIT itself. What belongs to the beginning (isolation, timeouts) and to the end
-(the token of the outcome) then travels in the same message, and the answer to COMMIT says whether it was one:
-SQLAlchemy is told that the connection commits by itself, and its own BEGIN and COMMIT become nothing. Elsewhere
-SQLAlchemy begins and commits, and the token is a statement of its own.
+On PostgreSQL the token of the outcome travels with COMMIT, in one message. psycopg finds the transaction over then, and
+the COMMIT of SQLAlchemy becomes nothing. asyncpg would send it all the same, so there hermetic begins and commits, and
+SQLAlchemy is told that the connection commits by itself. Elsewhere SQLAlchemy begins and commits, and the token is a
+statement of its own.
 
 Source: PostgreSQL manual, "Multiple Statements in a Simple Query"; SQLAlchemy manual, "Understanding the DBAPI-Level
 Autocommit Isolation Level".
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Dialect, Engine, event
 from sqlalchemy.exc import DBAPIError
 
 from hermetic.engine.deadline import BETWEEN, COMMIT, ROLLBACK, STATEMENT, current
@@ -88,9 +88,9 @@ class Commit:
         return isinstance(failure, TimeoutError) or not isinstance(failure, Exception)
 
 
-def unit_options(database: str, terms: Terms) -> dict[str, Any]:
+def unit_options(dialect: Dialect, terms: Terms) -> dict[str, Any]:
     """Return the execution options of an engine whose transactions begin on `terms`."""
-    if database == "postgresql":
+    if dialect.driver == "asyncpg":
         return {TERMS: terms, "isolation_level": "AUTOCOMMIT"}
     return {TERMS: terms} if terms.isolation is None else {TERMS: terms, "isolation_level": terms.isolation}
 
@@ -113,6 +113,7 @@ def isolation_of(connection: Connection) -> str:
 def prepare_transactions(engine: Engine, outcomes: Outcomes) -> None:
     """Install what begins, watches and commits the transactions of engines with the options of `unit_options`."""
     send = _SENDS.get((engine.dialect.driver, engine.dialect.is_async), _through_cursor)
+    is_postgresql = engine.dialect.name == "postgresql"
 
     def begun(connection: Connection) -> None:
         options = connection.get_execution_options()
@@ -120,7 +121,7 @@ def prepare_transactions(engine: Engine, outcomes: Outcomes) -> None:
         if terms is None:
             return
         # a user may ask for another isolation level at the first statement; then SQLAlchemy begins
-        is_owned = engine.dialect.name == "postgresql" and options.get("isolation_level") == "AUTOCOMMIT"
+        is_owned = is_postgresql and options.get("isolation_level") == "AUTOCOMMIT"
         connection.info[PENDING] = Commit(is_owned, origin=_origin(connection))
         if is_owned:
             _sent(connection, send, terms.begin)
@@ -136,13 +137,13 @@ def prepare_transactions(engine: Engine, outcomes: Outcomes) -> None:
             return
         try:
             record = recorded(connection, commit)
-            if not commit.is_owned:
-                if record:
-                    pooled = connection.connection
-                    _told(connection, record, COMMIT, lambda: send(pooled, record))
-                commit.is_sent = True
+            if commit.is_owned or (record and engine.dialect.driver == "psycopg"):
+                _commit(connection, send, commit, f"{record}; COMMIT" if record else "COMMIT")
                 return
-            _commit(connection, send, commit, f"{record}; COMMIT" if record else "COMMIT")
+            if record:
+                pooled = connection.connection
+                _told(connection, record, COMMIT, lambda: send(pooled, record))
+            commit.is_sent = True
         except DBAPIError as error:
             outcomes.forget()  # the table may be gone
             _undo(connection, send)  # SQLAlchemy takes the transaction for over
@@ -153,7 +154,7 @@ def prepare_transactions(engine: Engine, outcomes: Outcomes) -> None:
     def recorded(connection: Connection, commit: Commit) -> str:
         """Return the statement that records the outcome; empty where none is kept."""
         is_sure = commit.writes == Commit.SURELY
-        if not is_sure and (engine.dialect.name != "postgresql" or not commit.writes):
+        if not is_sure and not (is_postgresql and commit.writes):
             return ""  # elsewhere the server is not asked whether a SELECT has written
         place = _told(connection, "", COMMIT, lambda: outcomes.place(connection))
         if place is None:

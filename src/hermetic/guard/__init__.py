@@ -3,7 +3,7 @@
 from hermetic.guard.failure import FINAL, PENDING, first_told, is_aborted, watch_failures
 from hermetic.guard.origin import Spot, caller, placed, spot, whereabouts
 from hermetic.guard.ownership import Owner, hand, is_over, join_hands, owner_name
-from hermetic.guard.session import AsyncGuardedSession, GuardedSession
+from hermetic.guard.session import AsyncGuardedSession, GuardedSession, loaded_at
 
 __all__ = [
     "FINAL",
@@ -18,6 +18,7 @@ __all__ = [
     "is_aborted",
     "is_over",
     "join_hands",
+    "loaded_at",
     "owner_name",
     "placed",
     "spot",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import greenlet
-from sqlalchemy import Connection, Update, event
+from sqlalchemy import Connection, Executable, Update, event
 from sqlalchemy import inspect as inspect_mapped
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,18 +20,24 @@ from sqlalchemy.orm.interfaces import UserDefinedOption
 from sqlalchemy.orm.util import object_state
 
 from hermetic.errors import NotLoaded, NotTheOwner, SwallowedFailure, UnitClosed, VersionConflict
-from hermetic.guard.origin import caller
+from hermetic.guard.origin import Spot, caller, placed, spot
 from hermetic.guard.ownership import Owner
 from hermetic.model import Versioned
 from hermetic.shape import gathered, locks_rows
 
 T = TypeVar("T")
+StatementT = TypeVar("StatementT", bound=Executable)
 
 
 class LoadedAt(UserDefinedOption):
     """Carries, with every entity that a statement loads, the place in the application that sent the statement."""
 
     propagate_to_loaders = True
+
+
+def loaded_at(statement: StatementT, place: Spot | None) -> StatementT:
+    """Return the statement whose entities know the place that sent it."""
+    return statement.options(LoadedAt(place))
 
 
 # what ends the transaction of a connection, hands it out, or gives the connection away
@@ -287,8 +293,8 @@ def _refuse_implicit_load(state: ORMExecuteState) -> None:
     elif state.is_column_load:
         if not session.may_load():
             raise _columns(state, session).worded(is_async=session.is_async)
-    elif state.is_orm_statement:
-        state.statement = state.statement.options(LoadedAt(caller()))
+    elif state.is_orm_statement and _place(state) is None:
+        state.statement = loaded_at(state.statement, spot())
 
 
 def _count(state: ORMExecuteState) -> None:
@@ -307,13 +313,13 @@ def _label(state: InstanceState[Any]) -> str:
     return f"{state.mapper.class_.__name__} {key[0] if len(key) == 1 else key}"
 
 
-def _loaded_at(state: ORMExecuteState) -> str | None:
-    return next((str(option.payload) for option in state.user_defined_options if isinstance(option, LoadedAt)), None)
+def _place(state: ORMExecuteState) -> LoadedAt | None:
+    return next((option for option in state.user_defined_options if isinstance(option, LoadedAt)), None)
 
 
 def _origin(state: ORMExecuteState) -> str:
-    place = _loaded_at(state)
-    return f"it was loaded at {place}" if place else "it was added in this unit of work"
+    place = _place(state)
+    return f"it was loaded at {placed(place.payload)}" if place else "it was added in this unit of work"
 
 
 def _fill(attributes: str) -> str:
@@ -335,7 +341,7 @@ def _relationship(state: ORMExecuteState) -> NotLoaded:
     annotation = f"list[{shape}]" if declared.uselist else shape
     option = f"selectinload({attribute})" if declared.uselist else f"joinedload({attribute})"
     entity = f"or load it with the entity: select({model}).options({option})"
-    if _loaded_at(state) is None:
+    if _place(state) is None:
         entity = f"or give it when the entity is made: {model}({declared.key}={'[]' if declared.uselist else '...'})"
     return NotLoaded(
         attribute,

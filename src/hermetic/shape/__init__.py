@@ -10,6 +10,7 @@ from hermetic.shape.plan import TABLES, Fetch, Parameters, Plan, Plans, Rows, St
 from hermetic.shape.prepared import BoundRead, Prepared, prepared
 from hermetic.shape.spans import CalendarInterval, Span
 from hermetic.shape.statement import (
+    complete,
     entity_mapper,
     entity_of,
     gathered,
@@ -44,6 +45,7 @@ __all__ = [
     "Step",
     "Values",
     "Way",
+    "complete",
     "count",
     "entity_mapper",
     "entity_of",

@@ -121,6 +121,16 @@ def criteria_of(statement: Select[Any]) -> tuple[CriteriaOption, ...]:
     return tuple(option for option in options if isinstance(option, CriteriaOption))
 
 
+def complete(result: Any) -> Any:
+    """Return the result of a statement, each entity once: SQLAlchemy refuses the rows of a joined eager load of a
+    collection, which repeat each parent, unless it is told to make them unique.
+    """
+    # whether a result is one, only its compile state says; `test_what_the_statement_loads_is_there` fails when a
+    # release moves this
+    state = result.raw.context.compiled.compile_state if hasattr(result, "raw") else None
+    return result.unique() if getattr(state, "multi_row_eager_loaders", False) else result
+
+
 def entity_of(statement: Any, verb: str) -> Any:
     """Return the one entity, a mapped class or an alias of one, that `statement` selects.
 

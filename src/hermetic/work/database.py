@@ -458,13 +458,13 @@ class _Units(Generic[E]):
 
 
 def _units(engine: E, retry: Retry | None, isolation: Isolation | None) -> _Units[E]:
-    database = engine.dialect.name
+    dialect = engine.dialect
     kept: Any = engine  # both kinds have execution_options, and return their own
-    first: E = kept.execution_options(**unit_options(database, Terms(isolation)))
+    first: E = kept.execution_options(**unit_options(dialect, Terms(isolation)))
     # a transaction of SQLite that reads first and writes later is refused when somebody wrote in between, at once and
     # however long it may wait; its next attempt takes the lock first, and then nobody can
-    immediate = unit_options(database, Terms(isolation, is_immediate=True))
-    later: E = kept.execution_options(**immediate) if database == "sqlite" else first
+    immediate = unit_options(dialect, Terms(isolation, is_immediate=True))
+    later: E = kept.execution_options(**immediate) if dialect.name == "sqlite" else first
     return _Units(engine, first, later, retry or Retry(), isolation)
 
 

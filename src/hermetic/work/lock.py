@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Join, Select, Table, delete, false, inspect, select
+from sqlalchemy import Connection, FromClause, Join, Select, Table, delete, false, inspect
 from sqlalchemy.orm.util import AliasedClass
 
 from hermetic.engine import Lock, without_waiting
 from hermetic.errors import WrongStatement
-from hermetic.shape import TABLES, entity_mapper, is_distinct, is_grouped, key_of
+from hermetic.shape import TABLES, entity_mapper, is_distinct, is_grouped
 
 
 def locking(statement: Select[Any], verb: str, lock: Lock) -> Select[Any]:
@@ -26,24 +26,6 @@ def locking(statement: Select[Any], verb: str, lock: Lock) -> Select[Any]:
     return statement.with_for_update(
         of=_rows(entity), nowait=lock == "nowait", skip_locked=lock == "skip_locked"
     ).execution_options(populate_existing=True)
-
-
-def by_key(model: type[Any], key: Any) -> Select[Any]:
-    """Return the statement that finds the entity with this primary key.
-
-    Raises:
-        WrongStatement: the key has another number of columns.
-    """
-    columns = key_of(model)
-    values = key if isinstance(key, tuple) else (key,)
-    if len(values) != len(columns):
-        names = ", ".join(each.key for each in columns)
-        raise WrongStatement(
-            "get",
-            f"{len(values)} key values were given, and the key of {model.__name__} is ({names})",
-            f"pass ({names})",
-        )
-    return select(model).where(*(column == value for column, value in zip(columns, values, strict=True)))
 
 
 def joins_more(result: Any, statement: Select[Any], verb: str) -> bool:

@@ -30,11 +30,12 @@ from hermetic.engine import (
 )
 from hermetic.errors import ConstraintViolation, SwallowedFailure, UnitClosed, WrongStatement
 from hermetic.guard import AsyncGuardedSession, GuardedSession, Owner, caller, first_told, is_aborted
-from hermetic.shape import Fetch, Path, Plan, Plans, tables_of
+from hermetic.shape import Fetch, Path, Plan, Plans, complete, tables_of
 from hermetic.work.attempt import AsyncAttempt, Attempt, FailureT
+from hermetic.work.key import by_key, entity_of_key
 from hermetic.work.leases import UnitConnection
 from hermetic.work.load import Loader, check
-from hermetic.work.lock import by_key, joins_more, lock_file, locking
+from hermetic.work.lock import joins_more, lock_file, locking
 from hermetic.work.settlement import Settlement, Settling
 from hermetic.work.steps import Steps, listed, steps_of
 
@@ -177,8 +178,8 @@ class Transaction:
             _flush_before(session, tables_of(statement))
         result: Any = self._locked(session, statement, verb, lock) if lock else _sent(session, statement)
         is_single = len(statement.column_descriptions) == 1
-        complete = _complete(result)
-        return list(complete.scalars() if is_single else complete)
+        found = complete(result)
+        return list(found.scalars() if is_single else found)
 
     def _locked(self, session: Session, statement: Select[Any], verb: str, lock: Lock) -> Any:
         chosen = locking(statement, verb, lock)
@@ -199,10 +200,12 @@ class Transaction:
     def entity(self, model: type[Any], key: Any, verb: str, lock: Lock, /) -> Any:
         """Return the entity, from the identity map if it is there and not to be locked."""
         if lock:
-            found = self.selected(by_key(model, key), verb, lock)
-            return found[0] if found else None
-        _flush_before(self.session, _tables_behind(inspect(model), ()))
-        return self.session.get(model, key)
+            locked = self.selected(by_key(model, key), verb, lock)
+            return locked[0] if locked else None
+        session = self.session
+        if _has_changes(session):
+            _flush_before(session, _tables_behind(inspect(model), ()))
+        return entity_of_key(session, model, key)
 
     def refresh(self, entity: object, attributes: Iterable[str] | None) -> None:
         """Load attributes of an entity again, after its own pending changes were sent: they are never overwritten."""
@@ -519,11 +522,3 @@ def _changed_tables(session: Session) -> set[str]:
 
 def _sent(session: Session, statement: Select[Any]) -> Any:
     return session.execute(statement)
-
-
-def _complete(result: Any) -> Any:
-    # SQLAlchemy refuses the rows of a joined eager load of a collection, which repeat each parent, unless told to make
-    # them unique; whether a result is one, only its compile state says. `test_what_the_statement_loads_is_there` fails
-    # when a release moves this
-    state = result.raw.context.compiled.compile_state if hasattr(result, "raw") else None
-    return result.unique() if getattr(state, "multi_row_eager_loaders", False) else result
