@@ -7,12 +7,13 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bases import own_base
-from sqlalchemy import Engine, delete, select, text, update
+from sqlalchemy import Engine, NullPool, create_engine, delete, literal, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hermetic import (
@@ -26,6 +27,7 @@ from hermetic import (
     EntityPassed,
     LostConnection,
     OutcomeUnknown,
+    Pool,
     Retry,
     SerializationFailure,
     SwallowedFailure,
@@ -166,6 +168,47 @@ def test_what_was_tried_is_on_the_last_error(served: Database) -> None:
     attempts: Any = caught.value.attempts  # type: ignore[attr-defined]  # given by run
     assert [each.failure.split()[0] for each in attempts] == ["LostConnection"] * 3
     assert caught.value.__notes__[0].startswith("hermetic: given up after 3 attempts in ")
+
+
+@pytest.mark.parametrize("change", ["a migration", "a failover"])
+def test_what_outdates_the_whole_pool_costs_one_attempt(change: str, new_database: Callable[..., str]) -> None:
+    attempts: list[int] = []
+    seen = select(text("*")).select_from(text("run_account"))
+
+    def pay(uow: UnitOfWork) -> None:
+        attempts.append(1)
+        if change == "a failover" and len(attempts) == 2:
+            changed(f"ALTER DATABASE {db.engine.url.database} RESET default_transaction_read_only")
+        uow.session.execute(seen)
+        uow.session.execute(update(Account).values(balance=1))
+
+    def changed(sql: str, database: str | None = "postgres") -> None:
+        url = db.engine.url.set(database=database)
+        with create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as other:
+            other.exec_driver_sql(sql)
+
+    with Database(new_database(), pool=Pool.server(size=3, overflow=0)) as db:
+        db.create_all(Own)
+        if change == "a failover":
+            changed(f"ALTER DATABASE {db.engine.url.database} SET default_transaction_read_only = on")
+            db.engine.dispose()
+        with pytest.raises(ZeroDivisionError), ExitStack() as stack:
+            for _ in range(3):  # a rollback, which psycopg does not take for one when it comes again
+                stack.enter_context(db.begin()).one(select(literal(1)))
+            raise ZeroDivisionError
+        with ExitStack() as stack:
+            for _ in range(3):
+                uow = stack.enter_context(db.begin())
+                for _ in range(8):  # psycopg prepares the sixth
+                    uow.session.execute(seen)
+        if change == "a migration":
+            changed("ALTER TABLE run_account ADD COLUMN note text", db.engine.url.database)
+        for _ in range(3):
+            db.run(pay)
+        with ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(db.begin()).session.execute(seen)
+        assert len(attempts) == 4
 
 
 def test_nothing_else_is_tried_again(db: Database) -> None:
@@ -351,6 +394,24 @@ def test_a_unit_that_only_selects_writes_no_outcome_on_postgresql(new_database: 
         with db.begin() as uow:
             uow.session.scalars(select(Account)).all()
         assert tokens(db) == []
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_a_unit_that_reads_commits_where_the_server_only_reads(driver: str, new_database: Callable[..., str]) -> None:
+    """As on a replica, whose sessions say so themselves."""
+
+    async def main() -> None:
+        async with AsyncDatabase(new_database(driver=driver)) as db:
+            await db.create_all(Own)
+            async with db.engine.begin() as connection:
+                name = db.engine.url.database
+                await connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+            await db.engine.dispose()
+            async with db.begin() as uow:
+                assert (await uow.session.scalars(select(Account))).all() == []
+                assert (await uow.session.execute(text("SELECT 1"))).scalar() == 1
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "pymysql"])

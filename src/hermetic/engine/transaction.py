@@ -156,6 +156,8 @@ def prepare_transactions(engine: Engine, outcomes: Outcomes) -> None:
         is_sure = commit.writes == Commit.SURELY
         if not is_sure and not (is_postgresql and commit.writes):
             return ""  # elsewhere the server is not asked whether a SELECT has written
+        if _only_reads(connection.connection.driver_connection):
+            return ""  # nothing can have been written, and the record could not be either
         place = _told(connection, "", COMMIT, lambda: outcomes.place(connection))
         if place is None:
             return ""
@@ -183,6 +185,18 @@ def prepare_transactions(engine: Engine, outcomes: Outcomes) -> None:
     event.listen(engine, "commit", committing)
     event.listen(engine, "rollback", rolled_back)
     event.listen(engine, "reset", returned)
+
+
+_READING = ("in_hot_standby", "default_transaction_read_only")
+
+
+def _only_reads(driver: Any) -> bool:
+    """Return whether a server of PostgreSQL has told that it only reads; it tells of each change by itself."""
+    if hasattr(driver, "get_settings"):
+        settings = driver.get_settings()
+        return any(getattr(settings, name, "") == "on" for name in _READING)
+    told = getattr(getattr(driver, "info", None), "parameter_status", None)
+    return told is not None and any(told(name) == "on" for name in _READING)
 
 
 _SAVEPOINTS = ("savepoint", "rollback_to_savepoint", "release_savepoint")
