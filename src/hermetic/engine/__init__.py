@@ -18,6 +18,7 @@ from hermetic.engine.retry import FailedAttempt, Retry, name_of, told
 from hermetic.engine.snapshot import with_snapshot
 from hermetic.engine.sqlite import is_memory, without_waiting
 from hermetic.engine.streaming import Batches, Lease
+from hermetic.engine.timeouts import Timeouts
 from hermetic.engine.transaction import Commit, Terms, isolation_of, prepare_transactions, unit_options
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Retry",
     "Source",
     "Terms",
+    "Timeouts",
     "Unknown",
     "close_async_engine",
     "close_engine",

@@ -22,6 +22,7 @@ from hermetic.engine.opening import opened
 from hermetic.engine.pool import Pool
 from hermetic.engine.residue import watch_residue
 from hermetic.engine.sqlite import is_memory, prepare_sqlite
+from hermetic.engine.timeouts import Timeouts, set_timeouts
 from hermetic.engine.versions import check_version
 from hermetic.engine.wire import connect_options, keep_alive, wrong_settings
 from hermetic.errors import HermeticError, MissingPackage, PoolError, UnknownDriver
@@ -40,7 +41,7 @@ _SYNC_DEFAULT = {"sqlite": "sqlite", "mysql": "mysql+pymysql", "mariadb": "maria
 _EXAMPLES = "postgresql+psycopg://user@host/name, mariadb+pymysql://user@host/name or sqlite:///file.db"
 
 
-def make_engine(url: str | URL, pool: Pool) -> Engine:
+def make_engine(url: str | URL, pool: Pool, timeouts: Timeouts) -> Engine:
     """Return the engine behind a `Database`; nothing is connected yet.
 
     Raises:
@@ -58,11 +59,11 @@ def make_engine(url: str | URL, pool: Pool) -> Engine:
             f"use AsyncDatabase, or the URL {sync}://...",
         )
     engine = _created(lambda: create_engine(parsed, **_options(parsed, dialect, pool, is_async=False)), parsed)
-    _prepare(engine, parsed, pool)
+    _prepare(engine, parsed, pool, timeouts)
     return engine
 
 
-def make_async_engine(url: str | URL, pool: Pool) -> AsyncEngine:
+def make_async_engine(url: str | URL, pool: Pool, timeouts: Timeouts) -> AsyncEngine:
     """Return the engine behind an `AsyncDatabase`; nothing is connected yet.
 
     Raises:
@@ -82,7 +83,7 @@ def make_async_engine(url: str | URL, pool: Pool) -> AsyncEngine:
             f"use Database, or one of {_EXAMPLES}",
         )
     engine = _created(lambda: create_async_engine(parsed, **_options(parsed, dialect, pool, is_async=True)), parsed)
-    _prepare(engine.sync_engine, parsed, pool)
+    _prepare(engine.sync_engine, parsed, pool, timeouts)
     return engine
 
 
@@ -124,7 +125,7 @@ def _created(make: Callable[[], E], url: URL) -> E:
         ) from error
 
 
-def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
+def _prepare(engine: Engine, url: URL, pool: Pool, timeouts: Timeouts) -> None:
     shown = _shown(url)
     fit = Fit(engine, pool, shown)
     is_known = False
@@ -154,6 +155,8 @@ def _prepare(engine: Engine, url: URL, pool: Pool) -> None:
     if engine.dialect.name == "mariadb":
         prepare_mariadb(engine)
     check_version(engine)
+    if not pool.is_shared:  # where each transaction may have another session
+        set_timeouts(engine, timeouts)
     install_explanations(engine)
     if pool.is_pooling and not is_memory(url):
         watch_liveness(engine, pool.ping_idle)

@@ -2,8 +2,8 @@
 
 On PostgreSQL the token of the outcome travels with COMMIT, in one message. psycopg finds the transaction over then, and
 the COMMIT of SQLAlchemy becomes nothing. asyncpg would send it all the same, so there hermetic begins and commits, and
-SQLAlchemy is told that the connection commits by itself. Elsewhere SQLAlchemy begins and commits, and the token is a
-statement of its own.
+SQLAlchemy is told that the connection commits by itself; so it is with psycopg where settings travel with BEGIN.
+Elsewhere SQLAlchemy begins and commits, and the token is a statement of its own.
 
 Source: PostgreSQL manual, "Multiple Statements in a Simple Query"; SQLAlchemy manual, "Understanding the DBAPI-Level
 Autocommit Isolation Level".
@@ -41,17 +41,20 @@ class Terms:
     Attributes:
         isolation: SQL name of the isolation level; None is the server's default.
         is_immediate: on SQLite, take the lock for writing at the beginning.
+        settings: on PostgreSQL, statements that belong to the transaction and travel with BEGIN.
     """
 
     isolation: str | None = None
     is_immediate: bool = False
+    settings: str = ""
 
     @property
     def begin(self) -> str:
-        """Return the statement that begins on these terms."""
+        """Return the message that begins on these terms."""
         if self.is_immediate:
             return "BEGIN IMMEDIATE"
-        return f"BEGIN ISOLATION LEVEL {self.isolation}" if self.isolation else "BEGIN"
+        begin = f"BEGIN ISOLATION LEVEL {self.isolation}" if self.isolation else "BEGIN"
+        return f"{begin}; {self.settings}" if self.settings else begin
 
 
 @dataclass(slots=True)
@@ -90,7 +93,7 @@ class Commit:
 
 def unit_options(dialect: Dialect, terms: Terms) -> dict[str, Any]:
     """Return the execution options of an engine whose transactions begin on `terms`."""
-    if dialect.driver == "asyncpg":
+    if dialect.driver == "asyncpg" or terms.settings:
         return {TERMS: terms, "isolation_level": "AUTOCOMMIT"}
     return {TERMS: terms} if terms.isolation is None else {TERMS: terms, "isolation_level": terms.isolation}
 

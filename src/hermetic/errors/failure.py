@@ -179,7 +179,11 @@ class StatementTimeout(DatabaseFailure, exc.OperationalError):
     code = "statement-timeout"
     what = "the server cancelled a statement"
     why = "the timeout of the statement passed, or an administrator cancelled it ({e.state}){e.sent}"
-    fix = "read less or add the index that EXPLAIN misses; where the statement must be long, allow it more time"
+    fix = (
+        "read less, or add the index that EXPLAIN misses\n"
+        "or allow more time: Database(url, timeouts=Timeouts(statement=...)), on PostgreSQL also for one use case: "
+        "db.using(timeouts=...)"
+    )
 
 
 # servers

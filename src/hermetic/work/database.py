@@ -31,6 +31,7 @@ from hermetic.engine import (
     Reader,
     Retry,
     Terms,
+    Timeouts,
     close_async_engine,
     close_engine,
     custody_of,
@@ -166,6 +167,7 @@ class Database(Reader):
             None sets no bound.
         retry: how often and for how long `run()` tries a use case; `Retry.never()` tries once.
         isolation: SQL name of the isolation level of units of work, e.g. `SERIALIZABLE`; None is the server's default.
+        timeouts: what the server ends by itself. Behind a pooler they hold inside units of work alone.
     Raises:
         UnknownDriver: the URL cannot be read, or names no sync driver.
         MissingPackage: the driver is not installed.
@@ -181,15 +183,16 @@ class Database(Reader):
         deadline: float | None = None,
         retry: Retry | None = None,
         isolation: Isolation | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
-        pool = pool or Pool.server()
-        self._engine = make_engine(url, pool)
+        pool, timeouts = pool or Pool.server(), timeouts or Timeouts()
+        self._engine = make_engine(url, pool, timeouts)
         watch_failures(self._engine)
         self._recorder = Recorder(self._engine)
         self._seconds = deadline
         self._outcomes = Outcomes(self._engine)
         prepare_transactions(self._engine, self._outcomes)
-        self._units = _units(self._engine, retry, isolation)
+        self._units = _units(self._engine, retry or Retry(), isolation, timeouts if pool.is_shared else Timeouts())
         self._autocommit = _autocommit(self._engine, self._recorder, pool, limits, page_secret, deadline)
         super().__init__(self._autocommit)
 
@@ -212,13 +215,22 @@ class Database(Reader):
             Settling(self._outcomes, units.retry.seconds),
         )
 
-    def using(self, *, retry: Retry | None = None, isolation: Isolation | None = None) -> Self:
-        """Return this database with another budget of attempts or isolation level; pool and plans are shared.
+    def using(
+        self, *, retry: Retry | None = None, isolation: Isolation | None = None, timeouts: Timeouts | None = None
+    ) -> Self:
+        """Return this database with other terms for its units of work; pool and plans are shared, what is None stays.
 
         `db.using(isolation="SERIALIZABLE").run(transfer, ...)`
+
+        Args:
+            retry: the budget of attempts of `run()`.
+            isolation: SQL name of the isolation level.
+            timeouts: on PostgreSQL, for the transaction alone; they travel with BEGIN, in one message.
+        Raises:
+            ValueError: timeouts for one transaction, of another database.
         """
         twin = copy.copy(self)
-        twin._units = self._units.changed(retry, isolation)
+        twin._units = self._units.changed(retry, isolation, timeouts)
         return twin
 
     def run(self, use_case: Callable[Concatenate[UnitOfWork, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -334,16 +346,17 @@ class AsyncDatabase(AsyncReader):
         deadline: float | None = None,
         retry: Retry | None = None,
         isolation: Isolation | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
-        pool = pool or Pool.server()
-        self._engine = make_async_engine(url, pool)
+        pool, timeouts = pool or Pool.server(), timeouts or Timeouts()
+        self._engine = make_async_engine(url, pool, timeouts)
         core = self._engine.sync_engine
         watch_failures(core)
         self._recorder = Recorder(core)
         self._seconds = deadline
         self._outcomes = Outcomes(core)
         prepare_transactions(core, self._outcomes)
-        self._units = _units(self._engine, retry, isolation)
+        self._units = _units(self._engine, retry or Retry(), isolation, timeouts if pool.is_shared else Timeouts())
         self._autocommit = _autocommit(core, self._recorder, pool, limits, page_secret, deadline)
         # the session holds no connection: only its way into the greenlet is used
         super().__init__(Reader(self._autocommit), AsyncSession(self._engine))
@@ -366,9 +379,11 @@ class AsyncDatabase(AsyncReader):
             Settling(self._outcomes, units.retry.seconds),
         )
 
-    def using(self, *, retry: Retry | None = None, isolation: Isolation | None = None) -> Self:
+    def using(
+        self, *, retry: Retry | None = None, isolation: Isolation | None = None, timeouts: Timeouts | None = None
+    ) -> Self:
         twin = copy.copy(self)
-        twin._units = self._units.changed(retry, isolation)
+        twin._units = self._units.changed(retry, isolation, timeouts)
         return twin
 
     async def run(
@@ -452,20 +467,29 @@ class _Units(Generic[E]):
     later: E
     retry: Retry
     isolation: Isolation | None
+    timeouts: Timeouts
 
-    def changed(self, retry: Retry | None, isolation: Isolation | None) -> _Units[E]:
-        return _units(self.engine, retry or self.retry, isolation or self.isolation)
+    def changed(self, retry: Retry | None, isolation: Isolation | None, timeouts: Timeouts | None) -> _Units[E]:
+        database = self.engine.dialect.name
+        if timeouts is not None and database != "postgresql":
+            raise ValueError(
+                f"using(timeouts=...) sets them for one transaction, and {database} has none that end with it; "
+                "open a second database for such work: Database(url, timeouts=...)"
+            )
+        timeouts = timeouts.over(self.timeouts) if timeouts is not None else self.timeouts
+        return _units(self.engine, retry or self.retry, isolation or self.isolation, timeouts)
 
 
-def _units(engine: E, retry: Retry | None, isolation: Isolation | None) -> _Units[E]:
+def _units(engine: E, retry: Retry, isolation: Isolation | None, timeouts: Timeouts) -> _Units[E]:
     dialect = engine.dialect
     kept: Any = engine  # both kinds have execution_options, and return their own
-    first: E = kept.execution_options(**unit_options(dialect, Terms(isolation)))
+    settings = timeouts.with_begin() if dialect.name == "postgresql" else ""
+    first: E = kept.execution_options(**unit_options(dialect, Terms(isolation, settings=settings)))
     # a transaction of SQLite that reads first and writes later is refused when somebody wrote in between, at once and
     # however long it may wait; its next attempt takes the lock first, and then nobody can
     immediate = unit_options(dialect, Terms(isolation, is_immediate=True))
     later: E = kept.execution_options(**immediate) if dialect.name == "sqlite" else first
-    return _Units(engine, first, later, retry or Retry(), isolation)
+    return _Units(engine, first, later, retry, isolation, timeouts)
 
 
 def _create_all(metadata: MetaData, engine: Engine, outcomes: Outcomes) -> None:
