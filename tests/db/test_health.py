@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from bases import own_base
-from sqlalchemy import make_url, select
+from sqlalchemy import make_url, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hermetic import AsyncDatabase, AsyncUnitOfWork, Database, ReadOnlyServer, Retry, UnitOfWork
@@ -86,6 +86,22 @@ def test_run_leaves_the_connections_to_a_demoted_primary(new_database: Callable[
             db.using(retry=Retry.never()).run(beat)
         db.run(beat)
         assert db.all(select(Beat.id)) == [1]
+
+
+def _pids(db: Database) -> set[int]:
+    """Return the sessions of three connections that are out at once."""
+    with db.engine.connect() as first, db.engine.connect() as second, db.engine.connect() as third:
+        return {each.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() for each in (first, second, third)}
+
+
+def test_the_first_write_that_is_refused_ends_all_connections_that_are_older(new_database: Callable[..., str]) -> None:
+    with Database(new_database()) as db:
+        db.create_all(Own)
+        before = _pids(db)
+        with pytest.raises(ReadOnlyServer), db.begin() as uow:
+            uow.session.execute(text("SET TRANSACTION READ ONLY"))
+            uow.add(Beat(id=1))
+        assert not _pids(db) & before
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])

@@ -106,6 +106,8 @@ SQLITE: Mapping[int, Kind] = {
 _ACTIVE = 1  # libpq's PQTRANS_ACTIVE
 _NOT_SUPPORTED = "0A000"
 _REVALIDATED = "RevalidateCachedQuery"  # the function of the server that says so, in every language
+_INTERNAL = "XX000"
+_LOOKUPS = "lsyscache.c"  # the file of the server that looks up types, e.g. of a prepared value whose enum was replaced
 _FAILED_TRANSACTION = "25P02"
 _ASYNCPG_STALE = ("InvalidCachedStatementError", "OutdatedSchemaCacheError")
 
@@ -162,9 +164,12 @@ def _coded(error: BaseException, dialect: Dialect) -> tuple[Kind, str] | None:
 
 
 def _is_stale(error: BaseException, state: str | None) -> bool:
+    diagnosed: Any = getattr(error, "diag", None) or error.__cause__
     if state == _NOT_SUPPORTED:
-        diagnosed: Any = getattr(error, "diag", None) or error.__cause__
         function = getattr(diagnosed, "source_function", None) or getattr(diagnosed, "server_source_function", None)
         return function == _REVALIDATED
+    if state == _INTERNAL:
+        file = getattr(diagnosed, "source_file", None) or getattr(diagnosed, "server_source_filename", None)
+        return file == _LOOKUPS
     # asyncpg tells of it with a class of its own and without SQLSTATE
     return type(error).__name__ in _ASYNCPG_STALE or type(error.__cause__).__name__ in _ASYNCPG_STALE

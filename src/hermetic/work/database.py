@@ -46,7 +46,7 @@ from hermetic.engine import (
     unit_options,
     with_snapshot,
 )
-from hermetic.errors import DeadlineExceeded, EntityOutsideUnit, WrongStatement
+from hermetic.errors import DeadlineExceeded, EntityOutsideUnit, StalePlan, WrongStatement
 from hermetic.guard import watch_failures
 from hermetic.observe import Recorder, Statement
 from hermetic.shape import Bounds, Fetch, Parameters, Plan, Plans, Rows, Step, gathered
@@ -67,10 +67,14 @@ _NO_DEADLINE = nullcontext()
 
 
 def _on_connection(engine: Engine, read: Callable[[Connection], Found]) -> Found:
-    """Return what a read finds; once more, on another connection, where its own was lost: a read changes nothing."""
+    """Return what a read finds; once more, on another connection, where its own was lost or had prepared what a
+    migration has changed since: a read changes nothing.
+    """
     with engine.connect() as connection:
         try:
             return read(connection)
+        except StalePlan:
+            pass
         except DBAPIError as error:
             if not connection.invalidated or isinstance(error, DeadlineExceeded):
                 raise
