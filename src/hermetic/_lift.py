@@ -1,10 +1,12 @@
-"""The one bridge from the sync core to the async shell; the only place that calls `run_sync`."""
+"""The one bridge between the sync core and the async shell; the only place that calls `run_sync`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
+from sqlalchemy import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hermetic.errors import HermeticError
@@ -28,3 +30,29 @@ async def cross(bridge: AsyncSession, call: Callable[P, R], /, *args: P.args, **
     """Return what `call` returns; the driver's awaits inside it are awaited here, and errors show async code."""
     with AsyncCode():
         return await bridge.run_sync(lambda _: call(*args, **kwargs))
+
+
+async def to_its_end(work: Coroutine[Any, Any, R]) -> R:
+    """Return what `work` returns; a cancellation does not break it off, and is raised when it is over."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    try:
+        return task.result()
+    finally:
+        if cancelled is not None:
+            raise cancelled
+
+
+_bridge = AsyncSession()
+
+
+def finish(connection: AdaptedConnection, call: Callable[[], R]) -> R:
+    """Return what `call` returns, inside a crossing; a cancellation does not break it off, and is raised when it is
+    over.
+    """
+    return connection.run_async(lambda _: to_its_end(_bridge.run_sync(lambda _: call())))

@@ -83,12 +83,15 @@ class Commit:
     SURELY: ClassVar[int] = 2
 
     def is_doubtful(self, failure: BaseException) -> bool:
-        """Return whether, after `failure`, nobody here knows what became of the transaction."""
-        if not self.is_sent or self.is_answered:
+        """Return whether, after `failure`, nobody here knows what became of the transaction; or, where the failure is
+        a cancellation or a deadline, which say nothing of it, must be told.
+        """
+        if not self.is_sent:
             return False
-        if isinstance(failure, DBAPIError) and not isinstance(failure, TimeoutError):
-            return failure.connection_invalidated  # on a connection that lives, the server has refused it
-        return isinstance(failure, TimeoutError) or not isinstance(failure, Exception)
+        if isinstance(failure, TimeoutError) or not isinstance(failure, Exception):
+            return True
+        # on a connection that lives, the server has refused it
+        return not self.is_answered and isinstance(failure, DBAPIError) and failure.connection_invalidated
 
 
 def unit_options(dialect: Dialect, terms: Terms) -> dict[str, Any]:

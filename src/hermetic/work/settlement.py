@@ -18,13 +18,15 @@ _CANCELLED = 5.0
 class Settlement:
     """The questions after one lost answer.
 
-    `failure` is what the connection was lost by, or the cancellation; `patience` how many seconds the server may be
-    away.
+    `failure` is what the connection was lost by, or the cancellation, or one that came while it was asked; `patience`
+    how many seconds the server may be away.
     """
 
     def __init__(self, failure: BaseException, commit: Commit, outcomes: Outcomes, patience: float) -> None:
         self.outcome: CommitOutcome = Unknown(str(commit.token or ""))
-        self._failure = failure
+        if commit.is_answered:
+            self.outcome = Committed() if commit.tag == "COMMIT" else Aborted()
+        self.failure = failure
         self._commit = commit
         self._outcomes = outcomes
         if isinstance(failure, TimeoutError):
@@ -62,7 +64,7 @@ class Settlement:
             Whatever the connection was lost by: the transaction is rolled back. A cancellation or a deadline is raised
                 in any case, with the outcome in its notes and as its attribute `outcome`.
         """
-        failure, outcome = self._failure, self.outcome
+        failure, outcome = self.failure, self.outcome
         if not isinstance(failure, Exception) or isinstance(failure, TimeoutError):
             failure.__dict__["outcome"] = outcome
             failure.add_note(f"hermetic: the transaction that was being committed: {_told(outcome)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from math import inf
 from types import TracebackType
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Select, Table, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Mapper, QueryableAttribute, Session
 
-from hermetic._lift import AsyncCode, cross
+from hermetic._lift import AsyncCode, cross, to_its_end
 from hermetic.engine import (
     AsyncReader,
     Commit,
@@ -98,8 +98,8 @@ class Transaction:
     def end(self, *, commit: bool) -> None:
         """Commit or roll back, then give the connection back; what was loaded stays readable.
 
-        Afterwards `doubt` is the commit of which nobody here knows the outcome, and `left` the session that was lost
-        and may still be there on the server, `seconds_left` what was left of the deadline.
+        Afterwards `doubt` is the commit whose outcome nobody here knows, or nobody has been told, and `left` the
+        session that was lost and may still be there on the server, `seconds_left` what was left of the deadline.
 
         Raises:
             SwallowedFailure: a commit is impossible after a database error that was caught; it was rolled back.
@@ -108,30 +108,34 @@ class Transaction:
         session = self._open()
         session.is_ending = True
         try:
-            self._streams.close_all()
-            if commit:
-                _check_commit(session)
-                Session.commit(session)
-                _check_tag(session, session.pending)
-            else:
-                Session.rollback(session)
+            try:
+                self._streams.close_all()
+                if commit:
+                    _check_commit(session)
+                    Session.commit(session)
+                    _check_tag(session, session.pending)
+                else:
+                    Session.rollback(session)
+            finally:
+                self._close(session)
         except BaseException as failure:
             pending = session.pending
             if commit and isinstance(pending, Commit) and pending.is_doubtful(failure):
                 self.doubt = pending
             raise
+
+    def _close(self, session: GuardedSession) -> None:
+        self._state = "has ended"
+        if session.claimed is not None and session.claimed.invalidated and isinstance(session.pending, Commit):
+            self.left = session.pending.origin
+        session.holder = None
+        try:
+            Session.close(session)
         finally:
-            self._state = "has ended"
-            if session.claimed is not None and session.claimed.invalidated and isinstance(session.pending, Commit):
-                self.left = session.pending.origin
-            session.holder = None
-            try:
-                Session.close(session)
-            finally:
-                session.is_over = True
-                if self._deadline is not None:
-                    self.seconds_left = self._deadline.remaining
-                    self._deadline.__exit__(None, None, None)
+            session.is_over = True
+            if self._deadline is not None:
+                self.seconds_left = self._deadline.remaining
+                self._deadline.__exit__(None, None, None)
 
     def _open(self) -> GuardedSession:
         if self._state != "is open":
@@ -446,11 +450,12 @@ class AsyncUnitOfWork(AsyncReader):
             if self._transaction.doubt is None:
                 raise
             settlement = self._settling.of(failure, self._transaction.doubt, self._transaction.seconds_left)
-            cancelled = await _uncancelled(self._settle(settlement))
+            try:
+                await to_its_end(self._settle(settlement))
+            except asyncio.CancelledError as cancelled:
+                settlement.failure = cancelled
             with AsyncCode():
                 settlement.finish()
-            if cancelled is not None:
-                raise cancelled from failure
 
     async def _settle(self, settlement: Settlement) -> None:
         while True:
@@ -460,20 +465,11 @@ class AsyncUnitOfWork(AsyncReader):
             await asyncio.sleep(wait)
 
 
-async def _uncancelled(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
-    """Await work that must come to its end, and return the cancellation that came meanwhile: it is only put off."""
-    task, cancelled = asyncio.ensure_future(work), None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    task.result()
-    return cancelled
-
-
 def _check_tag(session: GuardedSession, commit: object) -> None:
-    if isinstance(commit, Commit) and commit.tag != "COMMIT":
+    if not isinstance(commit, Commit):
+        return
+    commit.is_answered = True
+    if commit.tag != "COMMIT":
         place = "on the driver's own connection, behind SQLAlchemy"
         raise SwallowedFailure("an error", place, session.owner).worded(is_async=session.is_async)
 
