@@ -1,5 +1,6 @@
 """Engines, pools, connections: what stands between the verbs and the driver."""
 
+from hermetic.engine.borrow import autocommit_options, borrowed, give_back
 from hermetic.engine.closing import close_async_engine, close_engine
 from hermetic.engine.connect import make_async_engine, make_engine
 from hermetic.engine.custody import custody_of
@@ -45,6 +46,8 @@ __all__ = [
     "Terms",
     "Timeouts",
     "Unknown",
+    "autocommit_options",
+    "borrowed",
     "close_async_engine",
     "close_engine",
     "custody_of",
@@ -52,6 +55,7 @@ __all__ = [
     "direct",
     "estimated",
     "fetching",
+    "give_back",
     "health_of",
     "is_memory",
     "isolation_of",

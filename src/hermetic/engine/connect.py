@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hermetic.engine.age import watch_age
+from hermetic.engine.borrow import keep_places
 from hermetic.engine.custody import Custody
 from hermetic.engine.enforce import hold_to_deadlines, watch_opened
 from hermetic.engine.failures import explain_connect, explain_preparation, install_explanations
@@ -154,6 +155,7 @@ def _prepare(engine: Engine, url: URL, pool: Pool, timeouts: Timeouts) -> None:
         prepare_sqlite(engine)
     if engine.dialect.name == "mariadb":
         prepare_mariadb(engine)
+    keep_places(engine)
     check_version(engine)
     if not pool.is_shared:  # where each transaction may have another session
         set_timeouts(engine, timeouts)

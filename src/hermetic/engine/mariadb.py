@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
+from hermetic.engine.borrow import is_autocommit
 from hermetic.engine.deadline import STATEMENT, current
 from hermetic.engine.failures import explain_failure
 from hermetic.engine.watch import HIDDEN, Watch
@@ -86,18 +87,17 @@ def _connected(connection: Any, record: Any) -> None:
 
 
 def _begun(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get("isolation_level") == "AUTOCOMMIT":
+    if is_autocommit(connection):
         return
-    if options.get(SNAPSHOT):
+    if connection.get_execution_options().get(SNAPSHOT):
         # of the next transaction alone: SQLAlchemy's own way would set the session, and take six round trips more
         _send(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     _send(connection, "START TRANSACTION")
 
 
 def _send(connection: Connection, sql: str) -> None:
-    """Send what begins a transaction; a failure is SQLAlchemy's error and a lost connection is invalidated, which
-    SQLAlchemy does for statements of its own.
+    """Send what begins a transaction; a failure is SQLAlchemy's error, and a connection that was lost, or whose answer
+    was not awaited, is invalidated, which SQLAlchemy does for statements of its own.
     """
     dialect = connection.dialect
     try:
@@ -113,6 +113,9 @@ def _send(connection: Connection, sql: str) -> None:
         if failure is not None:
             raise failure.worded(is_async=dialect.is_async) from error
         raise OperationalError(sql, None, error, hide_parameters=True) from error
+    except BaseException as error:
+        connection.invalidate(error)
+        raise
 
 
 def _note_level(connection: Connection, options: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from hermetic.errors import StateRefused
 from hermetic.guard import caller
@@ -98,6 +98,11 @@ def watch_residue(engine: Engine, *, is_shared: bool) -> None:
 
     event.listen(engine, "before_cursor_execute", sending)
     event.listen(engine, "checkin", returned)
+
+
+def has_residue(connection: Connection) -> bool:
+    """Return whether a connection that is in use will be closed when it comes back."""
+    return not connection.closed and not connection.invalidated and _LEFT in connection.info
 
 
 def _beginning(sql: str) -> str:

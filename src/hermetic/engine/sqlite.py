@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, event
 
+from hermetic.engine.borrow import is_autocommit
 from hermetic.engine.transaction import TERMS, Terms
 from hermetic.query import register_list_function
 from hermetic.shape import TABLES, register_functions
@@ -37,7 +38,7 @@ def prepare_sqlite(engine: Engine) -> None:
 
     def begun(connection: Connection) -> None:
         # the driver alone would begin at the first write, and a savepoint or a read before it would stand outside
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        if not is_autocommit(connection):
             # on the driver's cursor, as every other driver begins: it is no statement of the application
             cursor = connection.connection.cursor()
             terms: Terms | None = connection.get_execution_options().get(TERMS)

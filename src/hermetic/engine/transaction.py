@@ -20,6 +20,7 @@ from typing import Any, ClassVar, TypeVar
 from sqlalchemy import Connection, Dialect, Engine, event
 from sqlalchemy.exc import DBAPIError
 
+from hermetic.engine.borrow import given_back_whole
 from hermetic.engine.deadline import BETWEEN, COMMIT, ROLLBACK, STATEMENT, current
 from hermetic.engine.enforce import hold
 from hermetic.engine.failures import explain_failure
@@ -126,6 +127,8 @@ def prepare_transactions(engine: Engine, outcomes: Outcomes) -> None:
         terms: Terms | None = options.get(TERMS)
         if terms is None:
             return
+        if engine.dialect.is_async:
+            given_back_whole(connection)
         # a user may ask for another isolation level at the first statement; then SQLAlchemy begins
         is_owned = is_postgresql and options.get("isolation_level") == "AUTOCOMMIT"
         connection.info[PENDING] = Commit(is_owned, origin=_origin(connection))

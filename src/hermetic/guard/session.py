@@ -196,14 +196,15 @@ class GuardedSession(Session):
         """Return the connection of the transaction, which the unit of work alone ends and gives back."""
         connection = super().connection(*args, **kwargs)
         # on the object itself: SQLAlchemy has no public way to say which class its connections are of
-        vars(connection).update({verb: self._refusing(connection, verb) for verb in _ENDING})
+        if "commit" not in vars(connection):
+            vars(connection).update({verb: self._refusing(getattr(connection, verb), verb) for verb in _ENDING})
         return connection
 
-    def _refusing(self, connection: Connection, verb: str) -> Callable[[], Any]:
+    def _refusing(self, end: Callable[[], Any], verb: str) -> Callable[[], Any]:
         def call() -> Any:
             if not self.is_ending:
                 raise self.refused(f"connection().{verb}")
-            return getattr(type(connection), verb)(connection)
+            return end()
 
         return call
 

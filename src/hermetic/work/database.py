@@ -32,6 +32,8 @@ from hermetic.engine import (
     Retry,
     Terms,
     Timeouts,
+    autocommit_options,
+    borrowed,
     close_async_engine,
     close_engine,
     custody_of,
@@ -70,7 +72,7 @@ def _on_connection(engine: Engine, read: Callable[[Connection], Found]) -> Found
     """Return what a read finds; once more, on another connection, where its own was lost or had prepared what a
     migration has changed since: a read changes nothing.
     """
-    with engine.connect() as connection:
+    with borrowed(engine) as connection:
         try:
             return read(connection)
         except StalePlan:
@@ -78,7 +80,7 @@ def _on_connection(engine: Engine, read: Callable[[Connection], Found]) -> Found
         except DBAPIError as error:
             if not connection.invalidated or isinstance(error, DeadlineExceeded):
                 raise
-    with engine.connect() as connection:
+    with borrowed(engine) as connection:
         return read(connection)
 
 
@@ -99,7 +101,7 @@ class Autocommit:
         self._capacity = capacity
         self._seconds = seconds
         self._direct = direct(engine, self._fetched, recorder.sent)
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine.execution_options(**autocommit_options(engine.dialect.name))
         self._snapshot = with_snapshot(engine)
 
     def read(self, plan: Plan, use: Callable[[Fetch], Found]) -> Found:

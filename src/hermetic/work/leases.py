@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from sqlalchemy import Connection, Engine
 
-from hermetic.engine import Batches
+from hermetic.engine import Batches, give_back
 from hermetic.errors import CannotStream
 from hermetic.shape import Plan
 
@@ -51,7 +51,7 @@ class OwnConnection:
     def close(self, stream: Batches) -> None:
         """Give the connection back."""
         if self._connection is not None:
-            self._connection.close()
+            give_back(self._connection)
 
 
 class UnitConnection:
