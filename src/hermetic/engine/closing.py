@@ -10,7 +10,10 @@ from time import monotonic
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from hermetic._lift import to_its_end
 from hermetic.engine.custody import Custody, custody_of
+from hermetic.engine.deadline import Deadline
+from hermetic.engine.enforce import CLOSE_TIMEOUT
 from hermetic.errors import ConnectionsLeft
 
 
@@ -38,8 +41,12 @@ async def close_async_engine(engine: AsyncEngine, timeout: float) -> None:  # no
                 returned.clear()
     except TimeoutError:
         pass
-    _report(custody, timeout)
-    await engine.dispose(close=not custody.gate.is_elsewhere)
+    finally:  # cancelled too
+        try:
+            _report(custody, timeout)
+        finally:
+            with Deadline(None, CLOSE_TIMEOUT):  # for all of them together
+                await to_its_end(engine.dispose(close=not custody.gate.is_elsewhere))
 
 
 def _report(custody: Custody, timeout: float) -> None:

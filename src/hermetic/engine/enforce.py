@@ -17,7 +17,8 @@ from hermetic.errors import DeadlineExceeded
 
 _WATCH = "hermetic_deadline"
 _ENDING = "hermetic_ending"
-_CLOSE_TIMEOUT = 2.0
+CLOSE_TIMEOUT = 2.0
+"""Seconds that the close of a connection waits for its server."""
 _SQLITE_INTERRUPT = 9
 
 
@@ -159,6 +160,6 @@ def _closing(connection: Any, record: Any) -> None:
     # drivers wait for the server when they close, and SQLAlchemy shields that from cancellation
     watch: Watch | None = record.info.get(_WATCH)
     if watch is not None and not watch.is_cut:
-        at = time.monotonic() + _CLOSE_TIMEOUT
+        at = time.monotonic() + CLOSE_TIMEOUT
         deadline = current()
         watch.set(at if deadline is None else min(at, deadline.at))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -39,7 +40,8 @@ def opened(dialect: Dialect, arguments: Any, options: dict[str, Any], timeout: f
     try:
         if dialect.is_async and dialect.driver in _CREATORS:
             create = options.pop("async_creator_fn", None) or _CREATORS[dialect.driver](dialect.loaded_dbapi)
-            return dialect.connect(*arguments, **options, async_creator_fn=_in_time(create, seconds)), at
+            create = _unbroken(_in_time(create, seconds))
+            return dialect.connect(*arguments, **options, async_creator_fn=create), at
         if dialect.driver in _THREADED:
             return _on_thread(lambda: dialect.connect(*arguments, **options), seconds), at
         return dialect.connect(*arguments, **options), inf
@@ -55,6 +57,40 @@ def _in_time(create: Creator, seconds: float) -> Creator:
             return await create(*arguments, **options)
 
     return created
+
+
+_unfinished: set[asyncio.Task[None]] = set()
+
+
+def _unbroken(create: Creator) -> Creator:
+    """Return what connects in a task of its own, which a cancellation leaves alone; its connection is closed then.
+
+    asyncpg that is cancelled in the middle leaves a future behind whose exception nobody takes, and what the others
+    await (`asyncio.wait_for` before Python 3.12) can keep the cancellation to itself.
+    """
+
+    async def created(*arguments: Any, **options: Any) -> Any:
+        task = asyncio.ensure_future(create(*arguments, **options))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            rest = asyncio.create_task(_closed(task))
+            _unfinished.add(rest)
+            rest.add_done_callback(_unfinished.discard)
+            raise
+
+    return created
+
+
+async def _closed(task: asyncio.Future[Any]) -> None:
+    """Close the connection that a task makes, if it makes one."""
+    await asyncio.wait([task])
+    if task.cancelled() or task.exception() is not None:
+        return
+    made = task.result()
+    closing = made.terminate() if hasattr(made, "terminate") else made.close()
+    if inspect.isawaitable(closing):
+        await closing
 
 
 class _Attempt:
