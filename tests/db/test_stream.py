@@ -172,8 +172,6 @@ def test_leaving_an_async_loop_gives_the_connection_back(async_url: str) -> None
     asyncio.run(main())
 
 
-# SQLAlchemy drops the cursor of a cancelled statement together with its connection, and psycopg warns of it
-@pytest.mark.filterwarnings("ignore:<psycopg.AsyncServerCursor:ResourceWarning")
 @pytest.mark.parametrize("place", ["in the loop", "in the driver"])
 def test_a_cancelled_task_leaves_the_pool_clean(async_url: str, place: str) -> None:
     async def main() -> None:

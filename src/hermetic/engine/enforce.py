@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, ExceptionContext, event
 from sqlalchemy.exc import DisconnectionError
 
+from hermetic.engine.borrow import unbroken
 from hermetic.engine.deadline import BETWEEN, COMMIT, CONNECT, ROLLBACK, STATEMENT, current
 from hermetic.engine.watchdog import Watch, watch_over
 from hermetic.errors import DeadlineExceeded
@@ -131,13 +133,22 @@ def _failed(context: ExceptionContext) -> DeadlineExceeded | None:
 
 
 def _close_cursor(context: ExceptionContext) -> None:
-    # SQLAlchemy leaves the cursor of a lost connection, and psycopg warns of one of the server that nobody closed
     cursor = getattr(context.execution_context, "cursor", None)
-    failed = context.dialect.loaded_dbapi.Error
-    if cursor is not None and context.is_disconnect and isinstance(context.original_exception, failed):
-        if context.dialect.driver == "psycopg":
-            with suppress(failed):
-                cursor.close()
+    if cursor is not None and context.connection is not None and context.is_disconnect:
+        # where the task was cancelled, SQLAlchemy raises that cancellation, and another one tells nothing new
+        with suppress(asyncio.CancelledError):
+            close_cursor(context.connection, cursor)
+
+
+def close_cursor(connection: Connection, cursor: Any) -> None:
+    """Close the cursor of a connection that will be closed, where it matters: psycopg warns of a cursor of the server
+    that nobody closed, and in SQLite it keeps the lock on the file, behind the close of the connection too.
+    """
+    if connection.dialect.driver in ("psycopg", "aiosqlite"):
+        for _ in range(2):  # the first fails where the server has closed it already, and then nothing more is sent
+            with suppress(connection.dialect.loaded_dbapi.Error):
+                unbroken(connection, cursor.close)
+                break
 
 
 def _is_cut_off(context: ExceptionContext) -> bool:

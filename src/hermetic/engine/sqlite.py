@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, event
 
-from hermetic.engine.borrow import is_autocommit
+from hermetic.engine.borrow import is_autocommit, unbroken
 from hermetic.engine.transaction import TERMS, Terms
 from hermetic.query import register_list_function
 from hermetic.shape import TABLES, register_functions
@@ -52,7 +52,15 @@ def prepare_sqlite(engine: Engine) -> None:
         if driver is not None and state.asyncio_safe and driver.in_transaction:
             connection.rollback()
 
+    def executing(cursor: Any, sql: str, parameters: Any, context: Any) -> bool:
+        # aiosqlite goes on with a statement whose caller is cancelled, and nobody closes its cursor, which keeps the
+        # lock on the file even behind the close of its connection
+        unbroken(context.root_connection, lambda: cursor.execute(sql, parameters))
+        return True
+
     event.listen(engine, "connect", connected)
+    if engine.dialect.is_async:
+        event.listen(engine, "do_execute", executing)
     event.listen(engine, "reset", returned)
     event.listen(engine, "begin", begun)
 

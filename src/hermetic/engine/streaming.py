@@ -10,7 +10,8 @@ from sqlalchemy import Connection, CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hermetic._lift import cross
-from hermetic.engine.enforce import hold
+from hermetic.engine.borrow import unbroken
+from hermetic.engine.enforce import close_cursor, hold
 from hermetic.engine.fetch import executed, fetching
 from hermetic.errors import CannotStream
 from hermetic.shape import Plan
@@ -58,6 +59,7 @@ class Batches:
         self._size = _FIRST_ROWS
         self._connection: Connection | None = None
         self._result: CursorResult[Any] | None = None
+        self._cursor: Any = None
 
     @property
     def shape(self) -> str:
@@ -87,13 +89,33 @@ class Batches:
         Statements: the first call sends the statement; each fetches a batch.
         """
         self.check()
-        with self._lease.within(self):
-            result = self._opened() if self._result is None else self._result
-            assert self._connection is not None
-            hold(self._connection)
-            rows: Sequence[Any] = result.fetchmany(self._size)
-            self._size = next_size(rows, self._size)
-            return self.plan.made(rows, fetching(self._connection), self._values) if rows else []
+        try:
+            with self._lease.within(self):
+                return self._fetched()
+        except Exception:
+            raise
+        except BaseException as error:
+            self._break_off(error)
+            raise
+
+    def _fetched(self) -> list[Any]:
+        result = self._opened() if self._result is None else self._result
+        assert self._connection is not None
+        hold(self._connection)
+        rows: Sequence[Any] = result.fetchmany(self._size)
+        self._size = next_size(rows, self._size)
+        return self.plan.made(rows, fetching(self._connection), self._values) if rows else []
+
+    def _break_off(self, error: BaseException) -> None:
+        """Give the connection up after a cancellation: what it would answer next is not known."""
+        connection = self._connection
+        if connection is None or connection.invalidated:
+            return
+        try:
+            if self._cursor is not None:
+                close_cursor(connection, self._cursor)
+        finally:
+            unbroken(connection, lambda: connection.invalidate(error))
 
     def leave(self) -> None:
         """Note that nobody reads on; the unit of work closes the cursor when it next uses its connection, or ends."""
@@ -105,8 +127,8 @@ class Batches:
         if connection is None:
             return
         try:
-            if result is not None:
-                result.close()
+            if result is not None and not connection.invalidated:
+                unbroken(connection, result.close)
         finally:
             self._lease.close(self)
 
@@ -117,6 +139,7 @@ class Batches:
             raise CannotStream(self.shape, *_on_mariadb(self.is_shared))
         options = {"stream_results": True, "max_row_buffer": _MOST_ROWS}
         self._result = executed(connection, root, *root.bind(self._values), options)
+        self._cursor = self._result.cursor
         return self._result
 
 
