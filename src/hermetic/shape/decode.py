@@ -324,19 +324,25 @@ Make = Callable[[Rows, Lists], list[Any]]
 
 
 def maker(
-    record: Record | Choice, loads: Sequence[Callable[[Any], Any] | None], lists: int = 0, *, has_own: bool = False
+    record: Record | Choice,
+    width: int,
+    loads: Sequence[Callable[[Any], Any] | None],
+    lists: int = 0,
+    *,
+    has_own: bool = False,
 ) -> Make:
-    """Return the function that makes the shapes of all rows, given for each of the `lists` levels below its children
-    by row; with `has_own`, the rows of a tree, those that hang on each row come last.
+    """Return the function that makes the shapes of all rows of `width` columns, given for each of the `lists` levels
+    below its children by row; with `has_own`, the rows of a tree, those that hang on each row come last.
 
-    It is generated, as dataclasses generate `__init__`: a keyword call written out is twice as fast as any loop over
-    fields. Only field names, which are identifiers, and column numbers go into the text.
+    It is generated, as dataclasses generate `__init__`: a call written out is twice as fast as any loop over fields,
+    and twice as fast again where the columns have names and the fields no keywords. Only field names, which are
+    identifiers, and column numbers go into the text.
     """
     scope: dict[str, Any] = {"absent": _absent}
 
     def literal(record: Record | Choice) -> str:
         if isinstance(record, Choice):
-            tests = [f"row[{record.number}] == {number}" for number in range(len(record.records))]
+            tests = [f"c{record.number} == {number}" for number in range(len(record.records))]
             unknown = f"unknown{len(scope)}"
             scope[unknown] = _unknown(record.node)
             return _one_of(tests, [literal(each) for each in record.records], f"{unknown}()")
@@ -350,8 +356,8 @@ def maker(
             return f"({found}[0]{'.value' if part.pick == 'value' else ''} if {found} else None)"
         absent = "None" if part.is_optional else "absent()"
         if isinstance(part, Nested):
-            return f"{literal(part.record)} if row[{part.presence}] is not None else {absent}"
-        found = f"row[{part.index}]"
+            return f"{literal(part.record)} if c{part.presence} is not None else {absent}"
+        found = f"c{part.index}"
         load = loads[part.index]
         if part.place is not None:  # the first of them reads the column
             bundle = f"bundle{part.index}"
@@ -366,7 +372,8 @@ def maker(
         return found if part.is_optional else f"{found} if {found} is not None else {absent}"
 
     names = [f"list{place}" for place in range(lists)] + (["own"] if has_own else [])
-    each = f"row, {', '.join(names)} in zip(rows, *lists)" if names else "row in rows"
+    row = f"({''.join(f'c{index}, ' for index in range(width))})"
+    each = f"{row}, {', '.join(names)} in zip(rows, *lists)" if names else f"{row} in rows"
     make: Make = eval(f"lambda rows, lists: [{literal(record)} for {each}]", scope)
     return make
 

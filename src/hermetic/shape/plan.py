@@ -95,7 +95,7 @@ class Step:
             loads.append(load)
         self._loads = loads
         is_nested = self._level.tree is not None and self._level.tree.part.node is None
-        self._make = maker(self._level.record, loads, len(self.below), has_own=is_nested)
+        self._make = maker(self._level.record, len(type_codes), loads, len(self.below), has_own=is_nested)
 
     def bind(self, values: Values, keys: Mapping[str, Any] | None = None) -> tuple[str, Parameters]:
         """Return the SQL text and the driver's parameters for the values of a statement, and for `keys` of parents."""

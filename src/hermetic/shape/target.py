@@ -8,6 +8,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, is_typeddict
 
 import msgspec
@@ -64,10 +65,17 @@ class Target:
         required = [each for each in parameters if each.default is each.empty and each.kind not in variadic]
         return [each.name for each in required if each.name not in self.names]
 
+    def _places(self) -> list[str]:
+        parameters = inspect.signature(self.kind).parameters.values()
+        return [each.name for each in takewhile(lambda each: each.kind is each.POSITIONAL_OR_KEYWORD, parameters)]
+
     def source(self, make: str, values: list[tuple[str, str]]) -> str:
         """Return the Python expression that fills the class, where `make` is the name of what makes it."""
         if self.make is not None and not self.takes_dict:
-            return f"{make}({', '.join(f'{name}={value}' for name, value in values)})"
+            shared = takewhile(lambda pair: pair[0] == pair[1][0], zip(self._places(), values, strict=False))
+            leading = len(list(shared))  # those that may be given by their place: half the time of a keyword
+            given = [value for _, value in values[:leading]] + [f"{name}={value}" for name, value in values[leading:]]
+            return f"{make}({', '.join(given)})"
         display = f"{{{', '.join(f'{name!r}: {value}' for name, value in values)}}}"
         return display if self.make is None else f"{make}({display})"
 
