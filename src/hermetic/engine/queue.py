@@ -1,11 +1,21 @@
-"""The queues of a pool, which wait no longer than the deadline that holds, and know how many wait.
+"""The queues of a pool: whoever waits longest is served first, no longer than the deadline that holds.
 
-SQLAlchemy's pools take the class of their queue from `_queue_class` and have no public place for another timeout with
-each checkout; the tests of a full pool (tests/db/test_deadline.py) notice when it no longer counts.
+SQLAlchemy's queues let whoever runs take what was put back for one that is about to wake, who then waits again behind
+all others: under load some wait until their time is over while others are served over and over. That of threads tells
+time by the wall clock, too. Here what comes back is handed to the one who has waited longest.
+
+SQLAlchemy's pools take the class of their queue from `_queue_class`, and that of tasks keeps its own in `_queue`; there
+is no public place for either, nor for another timeout with each checkout. The tests of a full pool notice when one no
+longer counts (tests/db/test_deadline.py, tests/db/test_turns.py).
 """
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections import deque
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty, Queue
@@ -47,12 +57,97 @@ class _Line:
             self.waiting.discard(ticket)
 
 
-class TimedQueue(_Line, Queue[Any]):
+class _Turn:
+    """A thread that waits, and what it is handed."""
+
+    __slots__ = ("is_served", "item")
+
+    def __init__(self) -> None:
+        self.item: Any = None
+        self.is_served = threading.Event()
+
+
+class _Turns(Queue[Any]):
+    """A queue that hands what comes back to the thread that has waited longest."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._line: deque[_Turn] = deque()
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        with self.mutex:
+            if not self._line:
+                super().put(item, block, timeout)
+                return
+            turn = self._line.popleft()
+            turn.item = item
+            turn.is_served.set()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        with self.mutex:
+            if not block or not self._empty():
+                return super().get(block=False)
+            turn = _Turn()
+            self._line.append(turn)
+        try:
+            turn.is_served.wait(timeout)
+        except BaseException:  # an interrupt from the keyboard
+            if self._is_left(turn):
+                self.put(turn.item, block=False)
+            raise
+        if not self._is_left(turn):
+            raise Empty
+        return turn.item
+
+    def _is_left(self, turn: _Turn) -> bool:
+        """Take a turn out of the line; return whether it was served before."""
+        with self.mutex:
+            if not turn.is_served.is_set():
+                self._line.remove(turn)
+            return turn.is_served.is_set()
+
+
+class _AsyncTurns(asyncio.LifoQueue[Any]):
+    """A queue that hands what comes back to the task that has waited longest."""
+
+    def __init__(self, maxsize: int) -> None:
+        super().__init__(maxsize)
+        self._line: deque[asyncio.Future[Any]] = deque()
+
+    def put_nowait(self, item: Any) -> None:
+        while self._line:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_result(item)
+                return
+        super().put_nowait(item)
+
+    async def get(self) -> Any:
+        if not self.empty():
+            return self.get_nowait()
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.put_nowait(turn.result())  # it was served, and does not want it any more
+            else:
+                with suppress(ValueError):
+                    self._line.remove(turn)
+            raise
+
+
+class TimedQueue(_Line, _Turns):
     """That of threads."""
 
 
 class AsyncTimedQueue(_Line, AsyncAdaptedQueue[Any]):
     """That of tasks."""
+
+    @cached_property
+    def _queue(self) -> _AsyncTurns:  # pyright: ignore[reportIncompatibleVariableOverride]  # that of SQLAlchemy's own kind
+        return _AsyncTurns(self.maxsize)
 
 
 def waiting(pool: Any) -> int:
