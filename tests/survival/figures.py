@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from survival import bank, clients, conflicts, cuts, fork, pooler
+from survival import bank, clients, conflicts, cuts, deploy, fork, pooler
 
 FIGURES = (
     bank.FIGURE,
@@ -12,4 +12,5 @@ FIGURES = (
     fork.FIGURE,
     pooler.FIGURE,
     clients.FIGURE,
+    deploy.FIGURE,
 )
