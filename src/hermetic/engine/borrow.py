@@ -86,7 +86,9 @@ def borrowed(engine: Engine) -> Generator[Connection]:
 
 def give_back(connection: Connection) -> None:
     """Close a connection; a task that is cancelled meanwhile hears of it when it is closed."""
-    if _LEVEL in connection.get_execution_options() or has_residue(connection):
+    # asyncpg has no word with the server about levels, and a task for nothing costs a tenth of a unit of work
+    is_set_back = _LEVEL in connection.get_execution_options() and connection.dialect.driver != "asyncpg"
+    if is_set_back or has_residue(connection):
         unbroken(connection, connection.close)
     else:
         connection.close()
