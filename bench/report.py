@@ -11,12 +11,13 @@ from importlib.metadata import version
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One claim with its limit: what was measured, and whether it is met."""
+    """One claim with its limit: what was measured, whether it is met, and what stands in the way where it is not."""
 
     work: str
     bar: str
     measured: str
     is_met: bool
+    obstacle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +31,16 @@ class Section:
     bars: Sequence[Bar] = field(default=())
 
 
-def at_most(work: str, ratios: Sequence[float], limits: Sequence[float]) -> Bar:
+def at_most(work: str, ratios: Sequence[float], limits: Sequence[float], obstacle: str = "") -> Bar:
     """Return the bar that each ratio stays at or under its limit."""
     is_met = all(ratio <= limit for ratio, limit in zip(ratios, limits, strict=True))
-    return Bar(work, f"≤ {_times(limits)}", _times(ratios), is_met)
+    return Bar(work, f"≤ {times(limits)}", times(ratios), is_met, obstacle)
 
 
-def at_least(work: str, ratios: Sequence[float], limits: Sequence[float]) -> Bar:
+def at_least(work: str, ratios: Sequence[float], limits: Sequence[float], obstacle: str = "") -> Bar:
     """Return the bar that each ratio reaches its limit."""
     is_met = all(ratio >= limit for ratio, limit in zip(ratios, limits, strict=True))
-    return Bar(work, f"≥ {_times(limits)}", _times(ratios), is_met)
+    return Bar(work, f"≥ {times(limits)}", times(ratios), is_met, obstacle)
 
 
 def page(sections: Sequence[Section], missing: Sequence[str], command: str, rounds: int) -> str:
@@ -57,6 +58,9 @@ def page(sections: Sequence[Section], missing: Sequence[str], command: str, roun
     if bars:
         cells = [(bar.work, bar.bar, bar.measured, "met" if bar.is_met else "**missed**") for bar in bars]
         lines += ["", "## Bars", "", *_table(("work", "bar", "measured", ""), cells)]
+        obstacles = [f"- {bar.work}: {bar.obstacle}" for bar in bars if bar.obstacle and not bar.is_met]
+        if obstacles:
+            lines += ["", "What stands in the way of those that are missed:", "", *obstacles]
     for section in sections:
         lines += ["", f"## {section.title}", "", section.text, "", *_table(section.header, section.rows)]
     return "\n".join(lines) + "\n"
@@ -74,5 +78,6 @@ def _is_number(cells: Iterable[str]) -> bool:
     return all(cell.lstrip("*")[:1].isdigit() or cell == "—" for cell in cells)
 
 
-def _times(ratios: Sequence[float]) -> str:
+def times(ratios: Sequence[float]) -> str:
+    """Return ratios as the tables show them."""
     return " / ".join(f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.1f}x" for ratio in ratios)
