@@ -65,8 +65,11 @@ def test_every_verb_after_it_is_refused_and_sends_nothing(db: Database) -> None:
     with pytest.raises(SwallowedFailure), db.begin() as uow:
         uow.add(User(id=1, name="ann"))
         uow.flush()
+        kept = uow.session
         _caught(uow, _execute)
         doors: list[Callable[[], Any]] = [
+            lambda: kept.execute(select(User)),
+            kept.flush,
             lambda: uow.all(select(User)),
             lambda: uow.get(User, 1),
             lambda: uow.add(User(name="bob")),

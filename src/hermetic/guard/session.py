@@ -142,6 +142,7 @@ class GuardedSession(Session):
         """Send pending changes; what the order of the changes depends on is loaded."""
         self.check_open()
         self.check_holder()
+        self.check_failure()
         changed = [*self.dirty, *self.deleted]
         try:
             with self._loading():
@@ -268,6 +269,7 @@ def _refuse_rollback(session: GuardedSession, transaction: SessionTransaction) -
 def _prepare(state: ORMExecuteState) -> None:
     if isinstance(state.session, GuardedSession):
         state.session.check_holder()
+        state.session.check_failure()
     _refuse_implicit_load(state)
     if state.is_select and locks_rows(state.statement) and not state.is_column_load:
         _read_fresh(state)
