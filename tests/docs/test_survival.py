@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from survival import report
+from survival import catalogue, report
 from survival.figures import FIGURES
 
 
@@ -25,6 +25,10 @@ def test_every_figure_was_measured_and_its_promise_kept() -> None:
     assert list(results) == sorted(figure.name for figure in FIGURES)
     broken = [f"{name}: {row.way}" for name, found in results.items() for row in found.rows if _is_broken(row)]
     assert broken == []
+
+
+def test_the_page_lists_every_fault_of_the_catalogue() -> None:
+    assert f"\n\n{catalogue.listed()}\n" in report.PAGE.read_text("utf-8"), f"paste:\n{catalogue.listed()}"
 
 
 def _is_broken(row: report.Row) -> bool:

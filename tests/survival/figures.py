@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from survival import bank, clients, conflicts, cuts, deploy, fork, pooler
+from survival import bank, catalogue, clients, conflicts, cuts, deploy, fork, misuse, pooler
 
 FIGURES = (
     bank.FIGURE,
@@ -13,4 +13,6 @@ FIGURES = (
     pooler.FIGURE,
     clients.FIGURE,
     deploy.FIGURE,
+    catalogue.FIGURE,
+    misuse.FIGURE,
 )

@@ -47,6 +47,7 @@ class Proxy:
         bandwidth: bytes in a second, in each direction; 0: no limit.
         is_down: whether new connections are reset at once.
         passed: bytes that were passed on until now, by direction.
+        accepted: connections that were made until now.
     """
 
     def __init__(self, port: int, host: str = HOST) -> None:
@@ -54,6 +55,7 @@ class Proxy:
         self.bandwidth = 0
         self.is_down = False
         self.passed: dict[Way, int] = {"up": 0, "down": 0}
+        self.accepted = 0
         self._target = (host, port)
         self._lock = threading.Lock()
         self._traps: list[Trap] = []
@@ -165,6 +167,7 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self.accepted += 1
             if self.is_down:
                 _reset(client)
                 continue
