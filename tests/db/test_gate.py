@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, literal, select
 
-from hermetic import AsyncDatabase, BlockedLoop, Database, Pool, WrongLoop
+from hermetic import AsyncDatabase, BlockedLoop, Database, Pool, UnitClosed, UnitOfWork, UnitShared, WrongLoop
 
 ONE = select(literal(1))
 PID = select(func.pg_backend_pid())
@@ -132,6 +133,37 @@ def test_a_child_that_closes_the_database_leaves_the_connections_of_its_parent(
         own = db.one(PID)
         assert _status(_forked(db.close)) == 0
         assert db.one(PID) == own
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("driver", ["psycopg", "pymysql"])
+def test_a_unit_that_is_open_at_a_fork_stays_with_its_parent(driver: str, new_database: Callable[..., str]) -> None:
+    with Database(new_database(driver), pool=Pool.server(size=1)) as db:
+        kept = db.begin()
+        uow = kept.__enter__()
+        _ask(uow, 0)
+
+        def child() -> None:
+            with pytest.raises(UnitShared, match=r"process \d+, the child of a fork, used the unit .* of thread Main"):
+                uow.one(ONE)
+            with pytest.raises(UnitShared):
+                kept.__exit__(None, None, None)  # nothing of it reaches the server
+            with pytest.raises(UnitClosed):
+                uow.one(ONE)
+            _reads(db, 5000)
+            gc.collect()
+
+        running = _forked(child)
+        _ask(uow, 100)
+        assert _status(running) == 0
+        _ask(uow, 200)
+        kept.__exit__(None, None, None)
+        assert db.one(ONE) == 1
+
+
+def _ask(uow: UnitOfWork, first: int) -> None:
+    for number in range(first, first + 100):
+        assert uow.one(select(literal(number))) == number
 
 
 # event loops

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import pickle
 import re
 import sys
 import time
@@ -43,6 +45,7 @@ from hermetic import (
     WrongLoop,
 )
 from survival import fork
+from survival.children import Child
 from survival.figure import Figure, Row
 from survival.place import Place
 
@@ -377,6 +380,38 @@ def forked_plain(url: str) -> str:
     return f"{found.wrong} wrong rows, {found.failed} errors, {found.missing} never answered"
 
 
+def forked_inside(url: str) -> None:
+    with opened(url) as db, db.begin() as uow:
+        uow.one(ONE)
+
+        def body(tell: Callable[[object], None]) -> None:
+            try:
+                uow.one(ONE)
+            except HermeticError as error:
+                tell(pickle.dumps(error).hex())
+
+        child = Child(body)
+        told = child.told(10)
+        child.end()
+        uow.one(ONE)
+        if told:
+            raise pickle.loads(bytes.fromhex(told[0]))
+
+
+def forked_inside_plain(url: str) -> str:
+    def program(tell: Callable[[object], None]) -> None:
+        with engine(url).connect() as connection:
+            first = 0 if os.fork() else 100
+            for number in range(first, first + 40):
+                tell(connection.scalar(select(literal(number))) == number)
+
+    child = Child(program)
+    told = child.told(SOON)
+    child.end()
+    right = sum(told)
+    return "" if right == 80 else f"{right} of 80 answers were right"
+
+
 # a unit outlives its block
 
 
@@ -573,6 +608,7 @@ MISTAKES = (
     Mistake("a unit used by two threads or tasks", UnitShared, of_threads, of_tasks_async, of_threads_plain),
     Mistake("a database in a second event loop", WrongLoop, None, second_loop, second_loop_plain),
     Mistake("a fork with a warm pool", None, forked, forked_async, forked_plain),
+    Mistake("a fork inside a unit", UnitShared, forked_inside, None, forked_inside_plain),
     Mistake("a unit used after its end", UnitClosed, captured, captured_async, captured_plain),
     Mistake("an attribute that nothing has loaded", NotLoaded, lazy, lazy_async, lazy_plain),
     Mistake("an entity passed into another transaction", EntityPassed, passed, passed_async, passed_plain, False),

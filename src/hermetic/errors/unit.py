@@ -94,7 +94,7 @@ class UnitClosed(HermeticError, exc.InvalidRequestError):
 
 @dataclass(eq=False)
 class UnitShared(HermeticError, exc.IllegalStateChangeError):
-    """Raised when a unit of work is used by another task or thread than the one that began it."""
+    """Raised when a unit of work is used by another task, thread or process than the one that began it."""
 
     user: str
     caller: str

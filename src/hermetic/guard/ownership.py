@@ -7,6 +7,7 @@ Source: SQLAlchemy manual, "Is the Session thread-safe? Is AsyncSession safe to 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextvars import ContextVar
 from typing import Any
@@ -15,6 +16,19 @@ from hermetic.errors import UnitShared
 from hermetic.guard.origin import caller
 
 _hand: ContextVar[object | None] = ContextVar("hermetic_hand", default=None)
+
+
+_process = object()
+"""Stands for this process: the child of a fork has another one."""
+
+
+def _begin_child() -> None:
+    global _process
+    _process = object()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_child)
 
 
 def join_hands() -> None:
@@ -33,7 +47,7 @@ def hand() -> object | None:
 class Owner:
     """The task of an async unit or the thread of a sync one; another one takes over only when it is finished."""
 
-    __slots__ = ("_hand", "_is_async", "_name", "_own", "place")
+    __slots__ = ("_hand", "_is_async", "_name", "_own", "_process", "place")
 
     def __init__(self, place: str, *, is_async: bool) -> None:
         self.place = place
@@ -44,17 +58,27 @@ class Owner:
         """Refuse a second user while the first is alive; under a microsecond.
 
         Raises:
-            UnitShared: this task or thread is another one.
+            UnitShared: this task, thread or process is another one.
         """
-        if (_task() if self._is_async else threading.current_thread()) is not self._own:
+        here = _task() if self._is_async else threading.current_thread()
+        if here is not self._own or self._process is not _process:
             self._check_other()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this is the child of a fork: the connection is that of its parent."""
+        return self._process is not _process
 
     def _take(self) -> None:
         self._own: Any = _task() if self._is_async else threading.current_thread()
         self._name = owner_name(self._own)
         self._hand = _hand.get()
+        self._process = _process
 
     def _check_other(self) -> None:
+        if self.is_elsewhere:
+            child = f"process {os.getpid()}, the child of a fork,"
+            raise UnitShared(child, caller(), self._name, self.place).worded(is_async=self._is_async)
         if self._hand is not None and self._hand is _hand.get() and not (self._is_async and _task() is not None):
             return
         if is_over(self._own):

@@ -48,6 +48,9 @@ _SESSION: dict[str, Any] = {
 
 _NO_DEADLINE = nullcontext()
 
+_left: list[GuardedSession] = []
+"""Sessions of the parent, in the child of a fork."""
+
 Found = TypeVar("Found")
 
 
@@ -106,6 +109,11 @@ class Transaction:
             Whatever the connection was lost by.
         """
         session = self._open()
+        if session.holder is not None and session.holder.is_elsewhere:
+            self._leave(session)
+            if commit:
+                session.check_holder()
+            return
         session.is_ending = True
         try:
             try:
@@ -136,6 +144,14 @@ class Transaction:
             if self._deadline is not None:
                 self.seconds_left = self._deadline.remaining
                 self._deadline.__exit__(None, None, None)
+
+    def _leave(self, session: GuardedSession) -> None:
+        """Send nothing, in the child of a fork: not even when the session would be collected."""
+        _left.append(session)
+        self._state = "has ended"
+        session.is_over = True
+        if self._deadline is not None:
+            self._deadline.__exit__(None, None, None)
 
     def _open(self) -> GuardedSession:
         if self._state != "is open":
