@@ -56,7 +56,7 @@ SQLITE = ("sqlite", "aiosqlite")
 SERVERS = POSTGRESQL + MARIADB
 ALL = SERVERS + SQLITE
 ASYNC = ("psycopg async", "asyncpg", "asyncmy", "aiosqlite")
-SOON = 1.0
+SOON = 3.0
 """Seconds that a caller may be told later than at the deadline, on a busy machine."""
 
 
