@@ -70,6 +70,18 @@ def test_a_wrong_password_says_so_in_the_sync_shell(new_database: Callable[..., 
             uow.all(select(User))
 
 
+def test_a_full_database_is_not_taken_for_a_wrong_password_alone(new_database: Callable[..., str]) -> None:
+    url = make_url(new_database())
+    with Database(url) as db, db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"CREATE ROLE full_role LOGIN CONNECTION LIMIT 0 PASSWORD '{url.password}'")
+        with (
+            Database(url.set(username="full_role")) as full,
+            pytest.raises(CannotConnect, match=r"too many connections[\s\S]*or what the line above names"),
+        ):
+            full.check()
+        connection.exec_driver_sql("DROP ROLE full_role")
+
+
 @pytest.mark.parametrize("driver", ["asyncpg", "asyncmy"])
 def test_a_database_that_does_not_exist_is_named(new_database: Callable[..., str], driver: str) -> None:
     url = make_url(new_database(driver)).set(database="nowhere")

@@ -35,6 +35,8 @@ _MARIADB_TOO_MANY = (1040, 1203, 1226)
 _MARIADB_UNREACHABLE = (2002, 2003, 2005, 2013)
 _MARIADB_NO_TABLE = (1146,)
 _REACHABLE = "check host and port in the URL, and that the server runs and is reachable from here"
+_PASSWORD = "check user and password in the URL; a password with @ : / must be percent-encoded"
+_UNCODED = "or what the line above names: psycopg has no code for a full role or database, or a login that was cut"
 _ASYNCPG_CLOSED = ("InterfaceError", "InternalClientError", "ConnectionDoesNotExistError")
 
 
@@ -46,13 +48,10 @@ def explain_connect(
     `is_known` tells that this login worked before: then a login that ends without a code was cut, and not refused.
     """
     state, number = sqlstate(error), error_number(error, dialect)
-    if state in _CREDENTIALS or number in _MARIADB_CREDENTIALS or (not is_known and _password_was_tried(error)):
-        return CannotConnect(
-            url,
-            _first_line(error),
-            "check user and password in the URL; a password with @ : / must be percent-encoded",
-            is_passing=False,
-        )
+    if state in _CREDENTIALS or number in _MARIADB_CREDENTIALS:
+        return CannotConnect(url, _first_line(error), _PASSWORD, is_passing=False)
+    if not is_known and _password_was_tried(error):
+        return CannotConnect(url, _first_line(error), f"{_PASSWORD}\n{_UNCODED}", is_passing=False)
     if state == _NO_DATABASE or number in _MARIADB_NO_DATABASE:
         return CannotConnect(
             url, _first_line(error), "create the database, or correct its name at the end of the URL", is_passing=False
