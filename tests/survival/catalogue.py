@@ -200,11 +200,11 @@ def crowded(rig: Rig) -> None:
         with _crowd(rig, role):
             rig.noted(CannotConnect, _raised(late.read))
             late.refused(CannotConnect, WRITE)
-            begun = rig.place.proxy.accepted
+            begun = len(rig.place.proxy.asked)
             end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
             threading.Timer(0.4, lambda: rig.place.sql(end, role)).start()
             late.kept(WRITE)
-            assert rig.place.proxy.accepted - begun < 40, "the server was hammered"
+            assert len(rig.place.proxy.asked) - begun < 40, "the server was hammered"
 
 
 @contextmanager

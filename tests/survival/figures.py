@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from survival import bank, catalogue, clients, conflicts, cuts, deploy, fork, misuse, pooler
+from survival import (
+    bank,
+    catalogue,
+    clients,
+    conflicts,
+    cuts,
+    deploy,
+    fork,
+    misuse,
+    pooler,
+    restarts,
+)
 
 FIGURES = (
     bank.FIGURE,
@@ -15,4 +26,5 @@ FIGURES = (
     deploy.FIGURE,
     catalogue.FIGURE,
     misuse.FIGURE,
+    restarts.FIGURE,
 )

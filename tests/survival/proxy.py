@@ -41,21 +41,26 @@ class Trap:
 class Proxy:
     """A running proxy before a server.
 
+    Args:
+        port: of the server.
+        host: of the server.
+        at: address to listen on; without one, a free port of 127.0.0.1.
+
     Attributes:
-        port: TCP port on 127.0.0.1.
+        port: TCP port to connect to.
         latency: seconds that each piece is held, in both directions.
         bandwidth: bytes in a second, in each direction; 0: no limit.
         is_down: whether new connections are reset at once.
         passed: bytes that were passed on until now, by direction.
-        accepted: connections that were made until now.
+        asked: the monotonic instant of each connection that a client has made or tried to make.
     """
 
-    def __init__(self, port: int, host: str = HOST) -> None:
+    def __init__(self, port: int, host: str = HOST, at: tuple[str, int] = (HOST, 0)) -> None:
         self.latency = 0.0
         self.bandwidth = 0
         self.is_down = False
         self.passed: dict[Way, int] = {"up": 0, "down": 0}
-        self.accepted = 0
+        self.asked: list[float] = []
         self._target = (host, port)
         self._lock = threading.Lock()
         self._traps: list[Trap] = []
@@ -63,7 +68,7 @@ class Proxy:
         self._cut: tuple[Way, int] | None = None
         self.gates: dict[Way, threading.Event] = {"up": threading.Event(), "down": threading.Event()}
         self.thaw()
-        self._listener = socket.create_server((HOST, 0), backlog=256)
+        self._listener = socket.create_server(at, backlog=256)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True, name="proxy").start()
 
@@ -167,7 +172,7 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            self.accepted += 1
+            self.asked.append(time.monotonic())
             if self.is_down:
                 _reset(client)
                 continue
