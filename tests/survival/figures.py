@@ -8,6 +8,7 @@ from survival import (
     clients,
     conflicts,
     cuts,
+    deadlines,
     deploy,
     fork,
     misuse,
@@ -27,4 +28,5 @@ FIGURES = (
     catalogue.FIGURE,
     misuse.FIGURE,
     restarts.FIGURE,
+    deadlines.FIGURE,
 )
