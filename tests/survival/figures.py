@@ -10,6 +10,7 @@ from survival import (
     cuts,
     deadlines,
     deploy,
+    exhaustion,
     fork,
     misuse,
     pooler,
@@ -29,4 +30,5 @@ FIGURES = (
     misuse.FIGURE,
     restarts.FIGURE,
     deadlines.FIGURE,
+    exhaustion.FIGURE,
 )
