@@ -10,6 +10,7 @@ from survival import (
     cuts,
     deadlines,
     deploy,
+    dns,
     exhaustion,
     fork,
     misuse,
@@ -31,4 +32,5 @@ FIGURES = (
     restarts.FIGURE,
     deadlines.FIGURE,
     exhaustion.FIGURE,
+    dns.FIGURE,
 )
