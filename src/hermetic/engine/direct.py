@@ -47,21 +47,17 @@ def _asyncpg(pooled: Any, sql: str, parameters: Parameters) -> Rows:
 def _psycopg(pooled: Any, sql: str, parameters: Parameters) -> Rows:
     driver = pooled.driver_connection
     driver.autocommit = True
-    try:
-        rows: Rows = driver.execute(sql, parameters).fetchall()
-    finally:
-        driver.autocommit = False
+    rows: Rows = driver.execute(sql, parameters).fetchall()
+    driver.autocommit = False  # one that failed is closed, and what it would raise here is not what happened
     return rows
 
 
 def _psycopg_async(pooled: Any, sql: str, parameters: Parameters) -> Rows:
     async def read(driver: Any) -> Rows:
         await driver.set_autocommit(True)
-        try:
-            cursor = await driver.execute(sql, parameters)
-            rows: Rows = await cursor.fetchall()
-        finally:
-            await driver.set_autocommit(False)
+        cursor = await driver.execute(sql, parameters)
+        rows: Rows = await cursor.fetchall()
+        await driver.set_autocommit(False)
         return rows
 
     found: Rows = pooled.dbapi_connection.run_async(read)
