@@ -135,9 +135,12 @@ def _failed(context: ExceptionContext) -> DeadlineExceeded | None:
 def _close_cursor(context: ExceptionContext) -> None:
     cursor = getattr(context.execution_context, "cursor", None)
     if cursor is not None and context.connection is not None and context.is_disconnect:
-        # where the task was cancelled, SQLAlchemy raises that cancellation, and another one tells nothing new
-        with suppress(asyncio.CancelledError):
+        try:
             close_cursor(context.connection, cursor)
+        except asyncio.CancelledError:
+            # SQLAlchemy raises the one that it is handling, beside which another one tells nothing new
+            if not isinstance(context.original_exception, asyncio.CancelledError):
+                raise
 
 
 def close_cursor(connection: Connection, cursor: Any) -> None:
