@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,23 +180,21 @@ async def sweep(
         after: takes the cancellation that came out and raises where something is wrong; what it returns is noted by
             the place.
         way: how it is cancelled.
-        rounds: how often in a row it is cancelled, in each of the rounds after which it is looked for new places.
+        rounds: how often in a row it is cancelled, in one round after the other.
         before: prepares each run.
     """
     report = Report()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: report.complaints.append(str(context)))
     known = -1
-    while known < len(report.sites):
-        known = len(report.sites)
-        for times in rounds:
-            number = 1
-            while await _cancelled(make, after, report, way, number, times, before):
-                number += 1
-            gc.collect()  # only then a future or a task that was left complains
-            await asyncio.sleep(0)
-        if known == 0:
-            break  # it never waits
+    for turn in itertools.count():
+        if turn >= len(rounds) and known == len(report.sites):
+            break
+        known, number = len(report.sites), 1
+        while await _cancelled(make, after, report, way, number, rounds[turn % len(rounds)], before):
+            number += 1
+        gc.collect()  # only then a future or a task that was left complains
+        await asyncio.sleep(0)
     loop.set_exception_handler(None)
     return report
 
