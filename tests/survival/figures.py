@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from survival import (
     bank,
+    cancels,
     catalogue,
     clients,
     conflicts,
@@ -26,6 +27,7 @@ FIGURES = (
     fork.FIGURE,
     pooler.FIGURE,
     clients.FIGURE,
+    cancels.FIGURE,
     deploy.FIGURE,
     catalogue.FIGURE,
     misuse.FIGURE,

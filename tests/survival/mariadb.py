@@ -59,11 +59,15 @@ class MariaDB:
 
     def wait_quiet(self, database: str, seconds: float = 10) -> None:
         """Return when no session of the database is in a transaction any more."""
+        until(lambda: not self.open_transactions(database), seconds, "a session is at work")
+
+    def open_transactions(self, database: str) -> int:
+        """Return how many sessions of a database are in a transaction."""
         asked = (
             "SELECT 1 FROM information_schema.innodb_trx t JOIN information_schema.processlist p"
             f" ON p.id = t.trx_mysql_thread_id WHERE p.db = '{database}'"
         )
-        until(lambda: not self.sql(asked), seconds, "a session is at work")
+        return len(self.sql(asked))
 
     def kill_all(self, database: str) -> int:
         """End every session of a database; return how many there were."""
