@@ -203,8 +203,6 @@ def swept(url: str, case: str, **how: Any) -> None:
         bench = Bench(url)
         if case == "stream" and bench.db.engine.dialect.name == "mariadb":
             pytest.skip("MariaDB streams no collections")
-        if case == "isolated" and bench.db.engine.dialect.name == "sqlite":
-            pytest.skip("SQLite has one isolation level")
         await bench.open()
         report = await sweep(
             getattr(bench, case),

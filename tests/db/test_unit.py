@@ -372,6 +372,12 @@ def test_units_of_concurrent_tasks_do_not_meet(async_url: str) -> None:
     asyncio.run(main())
 
 
+def test_every_database_has_serializable_units(db: Database) -> None:
+    with db.using(isolation="SERIALIZABLE").begin() as uow:
+        uow.add(User(name="ann"))
+    assert db.all(select(User.name)) == ["ann"]
+
+
 def test_a_cancelled_unit_rolls_back_and_gives_its_connection_back(async_url: str) -> None:
     async def main() -> None:
         db = await opened(async_url)

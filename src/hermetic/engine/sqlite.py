@@ -42,7 +42,7 @@ def prepare_sqlite(engine: Engine) -> None:
             # on the driver's cursor, as every other driver begins: it is no statement of the application
             cursor = connection.connection.cursor()
             terms: Terms | None = connection.get_execution_options().get(TERMS)
-            cursor.execute("BEGIN" if terms is None else terms.begin)
+            cursor.execute("BEGIN IMMEDIATE" if terms is not None and terms.is_immediate else "BEGIN")
             cursor.close()
 
     def returned(connection: Any, record: Any, state: Any) -> None:

@@ -51,9 +51,7 @@ class Terms:
 
     @property
     def begin(self) -> str:
-        """Return the message that begins on these terms."""
-        if self.is_immediate:
-            return "BEGIN IMMEDIATE"
+        """Return the message that begins on these terms, on PostgreSQL."""
         begin = f"BEGIN ISOLATION LEVEL {self.isolation}" if self.isolation else "BEGIN"
         return f"{begin}; {self.settings}" if self.settings else begin
 
