@@ -9,9 +9,10 @@ from collections.abc import Callable
 from unittest.mock import patch
 
 import pytest
+from frozen import Freezer
 from sqlalchemy import literal, select
 
-from hermetic import AsyncDatabase, Database, DeadlineExceeded, Pool, PoolExhausted, deadline
+from hermetic import AsyncDatabase, CannotConnect, Database, DeadlineExceeded, Pool, PoolExhausted, deadline
 from hermetic.engine.queue import waiting
 
 ONE = select(literal(1))
@@ -94,6 +95,52 @@ def test_a_connection_that_a_cancelled_task_was_handed_goes_to_the_next(
                 assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_a_task_that_waits_is_called_when_another_could_not_connect(
+    driver: str, new_database: Callable[..., str]
+) -> None:
+    async def main() -> None:
+        pool = Pool.server(size=1, overflow=0, timeout=15, connect_timeout=0.3)
+        with Freezer(new_database(driver=driver)) as proxy:
+            async with AsyncDatabase(proxy.url, pool=pool) as db:
+                proxy.freeze()
+                first = asyncio.create_task(db.all(ONE))
+                await asyncio.sleep(0)
+                others = [asyncio.create_task(db.all(ONE)) for _ in range(3)]
+                await all_wait(db, 3)
+                with pytest.raises(CannotConnect):
+                    await first
+                proxy.thaw()
+                async with asyncio.timeout(8):
+                    found = await asyncio.gather(*others, return_exceptions=True)
+                assert found.count([1]) >= 2  # the one that was called may have met the frozen server too
+
+    asyncio.run(main())
+
+
+def test_a_thread_that_waits_is_called_when_another_could_not_connect(new_database: Callable[..., str]) -> None:
+    found: list[object] = []
+    pool = Pool.server(size=1, overflow=0, timeout=15, connect_timeout=0.3)
+    with Freezer(new_database()) as proxy, Database(proxy.url, pool=pool) as db:
+
+        def ask() -> None:
+            try:
+                found.append(db.all(ONE))
+            except CannotConnect:
+                found.append("none")
+
+        proxy.freeze()
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while not found:
+            time.sleep(0.005)
+        proxy.thaw()
+        for thread in threads:
+            thread.join(8)
+        assert found[0] == "none" and found.count([1]) >= 2
 
 
 def test_a_thread_that_gives_up_takes_nothing_with_it(new_database: Callable[..., str]) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool
 from sqlalchemy.pool import Pool as AnyPool
 
 from hermetic.engine.gate import Gate
-from hermetic.engine.queue import AsyncTimedQueue, TimedQueue
+from hermetic.engine.queue import AsyncTimedQueue, TimedQueue, call_next
 from hermetic.errors import HermeticError, Holder, PoolExhausted
 from hermetic.guard import Spot, caller, hand, is_over, owner_name, placed, spot, whereabouts
 
@@ -157,23 +157,23 @@ class _Watched(AnyPool):
         if not custody.gate.admit(custody.kept):
             return custody.begin_anew().connect()
         custody.ask()
+        begun = monotonic()
         try:
             return super().connect()
         except exc.TimeoutError as error:
             custody.give_up()
+            if monotonic() - begun < 0.9 * custody.timeout:  # it was called, and another one was faster
+                return self.connect()
             raise custody.waited() from error
-        except HermeticError:
+        except BaseException as error:  # looked at, and passed through where it is not known
             custody.give_up()
-            raise
-        except Exception as error:  # looked at, and passed through where it is not known
-            custody.give_up()
+            call_next(self, custody.capacity)
+            if isinstance(error, HermeticError) or not isinstance(error, Exception):
+                raise
             explained = custody.explain(error)
             if explained is None:
                 raise
             raise explained from error
-        except BaseException:
-            custody.give_up()
-            raise
 
     def recreate(self) -> Any:
         made: Any = super().recreate()

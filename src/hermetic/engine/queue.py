@@ -2,7 +2,8 @@
 
 SQLAlchemy's queues let whoever runs take what was put back for one that is about to wake, who then waits again behind
 all others: under load some wait until their time is over while others are served over and over. That of threads tells
-time by the wall clock, too. Here what comes back is handed to the one who has waited longest.
+time by the wall clock, too. Here what comes back is handed to the one who has waited longest, who is also called when
+somebody could not connect: there is room for another attempt then, and nothing comes back.
 
 SQLAlchemy's pools take the class of their queue from `_queue_class`, and that of tasks keeps its own in `_queue`; there
 is no public place for either, nor for another timeout with each checkout. The tests of a full pool notice when one no
@@ -21,6 +22,13 @@ from typing import Any
 from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty, Queue
 
 from hermetic.engine.deadline import POOL, current
+
+
+class _Called(asyncio.QueueEmpty):
+    """Raised for one who was called, and has nothing to take."""
+
+
+_NOTHING = object()
 
 
 class _Line:
@@ -49,8 +57,8 @@ class _Line:
             if block:
                 self.waiting.add(ticket)
             return super().get(block, left if is_nearer else timeout)  # type: ignore[misc]  # ty: ignore[missing-attribute]
-        except Empty:
-            if block and is_nearer and deadline is not None:
+        except Empty as error:
+            if block and is_nearer and deadline is not None and not isinstance(error.__cause__, _Called):
                 raise deadline.exceeded(POOL) from None
             raise
         finally:
@@ -93,11 +101,25 @@ class _Turns(Queue[Any]):
             turn.is_served.wait(timeout)
         except BaseException:  # an interrupt from the keyboard
             if self._is_left(turn):
-                self.put(turn.item, block=False)
+                self._pass_on(turn.item)
             raise
         if not self._is_left(turn):
             raise Empty
+        if turn.item is _NOTHING:
+            raise Empty from _Called()
         return turn.item
+
+    def call_next(self) -> None:
+        """Let the thread that has waited longest look whether there is room for a new connection."""
+        with self.mutex:
+            if self._line:
+                self.put(_NOTHING, block=False)
+
+    def _pass_on(self, item: Any) -> None:
+        if item is _NOTHING:
+            self.call_next()
+        else:
+            self.put(item, block=False)
 
     def _is_left(self, turn: _Turn) -> bool:
         """Take a turn out of the line; return whether it was served before."""
@@ -128,14 +150,24 @@ class _AsyncTurns(asyncio.LifoQueue[Any]):
         turn = asyncio.get_running_loop().create_future()
         self._line.append(turn)
         try:
-            return await turn
+            item = await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.put_nowait(turn.result())  # it was served, and does not want it any more
-            else:
+            if not turn.done() or turn.cancelled():
                 with suppress(ValueError):
                     self._line.remove(turn)
+            elif turn.result() is _NOTHING:  # it was served, and does not want it any more
+                self.call_next()
+            else:
+                self.put_nowait(turn.result())
             raise
+        if item is _NOTHING:
+            raise _Called
+        return item
+
+    def call_next(self) -> None:
+        """Let the task that has waited longest look whether there is room for a new connection."""
+        if any(not turn.done() for turn in self._line):
+            self.put_nowait(_NOTHING)
 
 
 class TimedQueue(_Line, _Turns):
@@ -149,8 +181,20 @@ class AsyncTimedQueue(_Line, AsyncAdaptedQueue[Any]):
     def _queue(self) -> _AsyncTurns:  # pyright: ignore[reportIncompatibleVariableOverride]  # that of SQLAlchemy's own kind
         return _AsyncTurns(self.maxsize)
 
+    def call_next(self) -> None:
+        self._queue.call_next()
+
 
 def waiting(pool: Any) -> int:
     """Return how many tasks or threads wait for a connection of a pool."""
     queue = getattr(pool, "_pool", None)  # under no public name; the tests of a full pool notice another one
     return len(queue.waiting) if isinstance(queue, _Line) else 0
+
+
+def call_next(pool: Any, capacity: int | None) -> None:
+    """Let whoever has waited longest connect, where somebody else could not and left room for it."""
+    queue = getattr(pool, "_pool", None)
+    if not isinstance(queue, TimedQueue | AsyncTimedQueue) or capacity is None:
+        return
+    if pool.size() + pool.overflow() < capacity:
+        queue.call_next()
