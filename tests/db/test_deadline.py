@@ -349,7 +349,8 @@ def test_closing_waits_two_seconds_for_a_silent_server(async_proxy: Freezer) -> 
     async def main() -> None:
         db = AsyncDatabase(async_proxy.url)
         await db.create_all(User)
-        await db.count(USERS)
+        async with db.begin() as one, db.begin() as other:  # two connections, for which it waits together
+            assert await one.count(USERS) == await other.count(USERS)
         async_proxy.freeze()
         begun = time.monotonic()
         await db.close()

@@ -46,7 +46,7 @@ class _Line:
             Empty: there was none in time.
         """
         deadline = current()
-        if deadline is None and not block:
+        if not block and (deadline is None or timeout is None):  # a pool that is emptied states no timeout
             return super().get(block, timeout)  # type: ignore[misc]  # ty: ignore[missing-attribute]  # of the queue beside it
         left = None if deadline is None else deadline.remaining
         if deadline is not None and not left:
