@@ -169,19 +169,36 @@ class TreeTooDeep(HermeticError, exc.DataError):
 
 @dataclass(eq=False)
 class TruncatedAggregate(HermeticError, exc.DataError):
-    """Raised when MariaDB cut a collection short and only warned; its rows are never returned."""
+    """Raised when MariaDB cut a collection short and only warned, or did not even warn; its rows are never returned.
 
-    warning: str
-    group_concat_max_len: int
-    max_allowed_packet: int
+    `warning` is empty where it did not warn, and what the server allows was not asked for then.
+    """
+
+    warning: str = ""
+    group_concat_max_len: int | None = None
+    max_allowed_packet: int | None = None
     code = "truncated-aggregate"
     what = "the server cut a collection short"
     why = (
-        "MariaDB warned: {e.warning}\n"
-        "a collection is at most group_concat_max_len = {e.group_concat_max_len} bytes here, "
-        "and max_allowed_packet = {e.max_allowed_packet}"
+        "{e.told}\n"
+        "a collection is at most group_concat_max_len = {e.longest} bytes here, and max_allowed_packet = {e.largest}"
     )
     fix = (
         "read less for each parent: many(..., limit=...), or fewer fields\n"
         "or raise max_allowed_packet on the server, and group_concat_max_len where something lowered it"
     )
+
+    @property
+    def told(self) -> str:
+        """What MariaDB said."""
+        return f"MariaDB warned: {self.warning}" if self.warning else "its JSON breaks off, and MariaDB did not warn"
+
+    @property
+    def longest(self) -> str:
+        """The bytes that a collection may have."""
+        return str(self.group_concat_max_len or "(not asked)")
+
+    @property
+    def largest(self) -> str:
+        """The bytes that a row may have."""
+        return str(self.max_allowed_packet or "(not asked)")

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from hermetic.errors import TooLarge, ValueMismatch
+from hermetic.errors import TooLarge, TruncatedAggregate, ValueMismatch
 from hermetic.shape.annotation import parse
 from hermetic.shape.bounds import too_many_children
 from hermetic.shape.decode import (
@@ -35,9 +35,19 @@ _STEPS = re.compile(r"\[(\d+|\.\.\.)\]")
 
 
 def refusal(
-    shape: str, record: Record | Choice, loads: Loads, stored: Sequence[frozenset[type] | None], rows: Rows
-) -> TooLarge | ValueMismatch:
-    """Return the error of the first value among `rows` that cannot be loaded, or is a list of too many rows."""
+    shape: str,
+    record: Record | Choice,
+    loads: Loads,
+    stored: Sequence[frozenset[type] | None],
+    rows: Rows,
+    *,
+    may_cut: bool = False,
+) -> TooLarge | TruncatedAggregate | ValueMismatch:
+    """Return the error of the first value among `rows` that cannot be loaded, or is a list of too many rows.
+
+    `may_cut` says that the server is one that cuts JSON short: MariaDB 10.11 drops the last bracket of an array that is
+    one byte longer than it may be, in a derived table, and does not warn.
+    """
     for number, row in enumerate(rows, 1):
         for part in _fields(record, row):
             index = part.presence if isinstance(part, Nested) else part.index
@@ -55,6 +65,8 @@ def refusal(
             try:
                 load(value)
             except (msgspec.DecodeError, ValueError) as error:
+                if may_cut and _is_cut(load, value):
+                    return TruncatedAggregate()
                 return _too_long(shape, load, value) or _told(shape, part, load, value, error, number)
     return ValueMismatch(shape, "its class refuses the values of a row")
 
@@ -90,6 +102,18 @@ def _told(shape: str, slot: Slot, load: Any, value: Any, error: Exception, row: 
     return _named(shape, origin, row, f"{said}{hint}")
 
 
+def _is_cut(load: Any, text: str) -> bool:
+    """Return whether a document is no JSON, or has something else in the place of a list: JSON that was no JSON."""
+    column = getattr(load, "__self__", None)
+    if not isinstance(column, (Bundle, Collection)):
+        return False
+    try:
+        document = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return True
+    return any(not isinstance(value, list) for _, value in _lists(column.part, document))
+
+
 def _too_long(shape: str, load: Any, text: str) -> TooLarge | None:
     """Return the error of the first list in a document that has more rows than it may have."""
     column = getattr(load, "__self__", None)
@@ -99,33 +123,34 @@ def _too_long(shape: str, load: Any, text: str) -> TooLarge | None:
         document = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return None
-    for part, length in _lengths(column.part, document):
+    for part, value in _lists(column.part, document):
         most = part.most(column.bound)
-        if most is not None and length > most:
+        if most is not None and isinstance(value, list) and len(value) > most:
             return too_many_children(shape, part.where_path, most)
     return None
 
 
-def _lengths(part: Part | Together, value: Any) -> Iterator[tuple[Children, int]]:
-    """Yield each list in the value of a part, and its length."""
+def _lists(part: Part | Together, value: Any) -> Iterator[tuple[Children, Any]]:
+    """Yield what stands in the place of each list in the value of a part."""
     match part:
-        case Together():
+        case Together() if isinstance(value, list):
             for each, inner in zip(part.parts, value, strict=False):
-                yield from _lengths(each, inner)
+                yield from _lists(each, inner)
         case Children():
-            yield part, len(value)
-            for values in value:
-                yield from _lengths_in(part.node, values)
-        case One() if value is not None:
-            yield from _lengths_in(part.node, value)
+            yield part, value
+            for values in value if isinstance(value, list) else ():
+                yield from _lists_in(part.node, values)
+        case One():
+            yield from _lists_in(part.node, value)
         case _:
             return
 
 
-def _lengths_in(node: Node, values: list[Any]) -> Iterator[tuple[Children, int]]:
-    chosen, first = _variant(node, values)
-    for unit, value in zip(layout(chosen), values[first:], strict=False):
-        yield from _lengths(unit, value)
+def _lists_in(node: Node, values: Any) -> Iterator[tuple[Children, Any]]:
+    if isinstance(values, list) and values:
+        chosen, first = _variant(node, values)
+        for unit, value in zip(layout(chosen), values[first:], strict=False):
+            yield from _lists(unit, value)
 
 
 def _in_document(what: list[Node] | Together, text: str, error: Exception) -> Origin | None:

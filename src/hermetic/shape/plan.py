@@ -137,7 +137,8 @@ class Step:
             raise
         except (msgspec.DecodeError, ValueError):  # of msgspec, or of a text that is no date
             # not chained: their texts may quote the value
-            raise refusal(self.shape, self._level.record, self._loads, self._stored, rows) from None
+            may_cut = self._blocks.dialect.name == "mariadb"
+            raise refusal(self.shape, self._level.record, self._loads, self._stored, rows, may_cut=may_cut) from None
 
     def order(self, row: Sequence[Any]) -> list[Any]:
         """Return what orders a row; of a plan that was made with it."""
