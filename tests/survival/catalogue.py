@@ -295,7 +295,7 @@ def deadlocked(rig: Rig) -> None:
     def is_waiting() -> bool:
         if isinstance(rig.place, Cluster):
             return bool(rig.sql("SELECT 1 FROM pg_locks WHERE NOT granted"))
-        return bool(rig.sql("SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"))
+        return bool(rig.place.active(rig.database, "LOCK WAIT"))
 
     second = update(SEAT).where(SEAT.c.id == 2).values(count=5)
     rig.refused(Deadlock, WRITE, TOUCH, cross(), second)
