@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+from sqlalchemy.types import JSON
 
 from hermetic.errors import TooLarge, TruncatedAggregate, ValueMismatch
+from hermetic.model import Json
 from hermetic.shape.annotation import parse
 from hermetic.shape.bounds import too_many_children
 from hermetic.shape.decode import (
@@ -27,6 +29,7 @@ from hermetic.shape.decode import (
     wire_for,
 )
 from hermetic.shape.node import Aggregate, Children, Leaf, Node, One, Part, Together, layout
+from hermetic.shape.wire import HasCodec, unwrap
 
 Loads = Sequence[Callable[[Any], Any] | None]
 _KINDS = re.compile(r"Expected `[^`]*`, got `[^`]*`")
@@ -103,15 +106,29 @@ def _told(shape: str, slot: Slot, load: Any, value: Any, error: Exception, row: 
 
 
 def _is_cut(load: Any, text: str) -> bool:
-    """Return whether a document is no JSON, or has something else in the place of a list: JSON that was no JSON."""
+    """Return whether a document was cut: it is no JSON, or has something else in the place of a list, and none of its
+    values is a document itself, which may be broken where it is stored.
+    """
     column = getattr(load, "__self__", None)
-    if not isinstance(column, (Bundle, Collection)):
+    if not isinstance(column, (Bundle, Collection)) or _holds_documents(column.part):
         return False
     try:
         document = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return True
     return any(not isinstance(value, list) for _, value in _lists(column.part, document))
+
+
+def _holds_documents(part: Part | Together) -> bool:
+    match part:
+        case Leaf() | Aggregate():
+            return isinstance(unwrap(part.type), (JSON, Json, HasCodec))
+        case Together():
+            return any(map(_holds_documents, part.parts))
+        case One() | Children():
+            return any(_holds_documents(each) for node in part.node.nodes for each in node.parts)
+        case _:
+            return False
 
 
 def _too_long(shape: str, load: Any, text: str) -> TooLarge | None:
