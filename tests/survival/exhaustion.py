@@ -26,7 +26,7 @@ from survival.place import Place
 SIZE = 4
 CALLERS = 40
 TIMEOUT = 1.0
-LATE = 0.5
+LATE = 1.0
 """Seconds that a caller may be told late, on a busy machine."""
 
 ONE = select(literal(1))
