@@ -117,9 +117,6 @@ class Bench:
     async def read(self) -> None:
         await self.db.all(UserCard, USERS)
 
-    async def value(self) -> None:
-        await self.db.count(USERS)
-
     async def unit(self) -> None:
         self.key = next(self._keys)
         await self.db.run(insert, self.key)
@@ -184,7 +181,7 @@ async def _set_soon(event: asyncio.Event) -> None:
     event.set()
 
 
-READS = ("read", "value", "stream", "waited", "connected")
+READS = ("read", "stream", "waited", "connected")
 WRITES = ("unit", "isolated", "attempt", "marked")
 
 

@@ -82,7 +82,7 @@ def draw_case(data: Any, dialect: str) -> tuple[Any, Callable[[], Any]]:
 
 
 @pytest.mark.timeout(400)  # some thousand statements, each compiled; a slow machine takes minutes
-@settings(QUICK, max_examples=20)
+@settings(QUICK, max_examples=14)
 @given(data=st.data())
 def test_random_shape_is_the_graph_of_plain_sqlalchemy_read_by_every_strategy(
     stock: tuple[Database, Session], data: Any

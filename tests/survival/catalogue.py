@@ -601,7 +601,7 @@ def _anew(rig: Rig) -> Rig:
 
 
 def _measure(place: Place, is_long: bool) -> Iterator[Row]:
-    drivers = [*POSTGRESQL, *SQLITE]
+    drivers = [*(POSTGRESQL if is_long else ("psycopg", "asyncpg")), *SQLITE]
     if place.mariadb() is not None:
         drivers += MARIADB if is_long else MARIADB[:1]
     with TemporaryDirectory() as folder:
