@@ -82,6 +82,8 @@ KEYS: list[tuple[type[Any], Any]] = [
     (Ferry, 1),
     (Hold, 2),
     (Hold, 99),
+    (Hold, [2]),
+    (Warehouse, ["cz", 2]),
 ]
 
 
@@ -95,6 +97,13 @@ def test_it_finds_what_the_session_finds(harbour: Database) -> None:
         assert _described(first) == expected, (model, key)
         assert first is second
         assert len(statements) == (1 if first is not None else 2)
+
+
+def test_a_row_of_keys_is_a_key(harbour: Database) -> None:
+    with harbour.begin() as uow:
+        for model, columns in ((Hold, [Hold.id]), (Warehouse, [Warehouse.country, Warehouse.number])):
+            row = uow.session.execute(select(*columns).order_by(*columns)).first()
+            assert isinstance(uow.get(model, row), model)
 
 
 def test_it_finds_what_is_here_already(harbour: Database) -> None:

@@ -6,15 +6,22 @@ costs, that of the server included.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, inspect, select
+from sqlalchemy import Row, Select, bindparam, inspect, select
 from sqlalchemy.orm import Mapper, Session
 
 from hermetic.errors import WrongStatement
 from hermetic.guard import Spot, loaded_at, spot
 from hermetic.shape import complete, key_of
+
+_SEVERAL = (tuple, list, Row)
+
+
+def _values(key: Any) -> tuple[Any, ...]:
+    return tuple(key) if isinstance(key, _SEVERAL) else (key,)
 
 
 def by_key(model: type[Any], key: Any) -> Select[Any]:
@@ -23,8 +30,7 @@ def by_key(model: type[Any], key: Any) -> Select[Any]:
     Raises:
         WrongStatement: the key has another number of columns.
     """
-    columns = key_of(model)
-    values = key if isinstance(key, tuple) else (key,)
+    columns, values = key_of(model), _values(key)
     if len(values) != len(columns):
         names = ", ".join(each.key for each in columns)
         raise WrongStatement(
@@ -37,10 +43,11 @@ def by_key(model: type[Any], key: Any) -> Select[Any]:
 
 def entity_of_key(session: Session, model: type[Any], key: Any) -> Any:
     """Return the entity with this primary key, from the session if it is there; None where there is none."""
-    values = key if isinstance(key, tuple) else (key,)
-    mapper = inspect(model)
-    is_known = len(values) == len(mapper.primary_key) and None not in values and not isinstance(key, dict)
-    if not is_known or mapper.identity_key_from_primary_key(values) in session.identity_map:
+    values, mapper = _values(key), inspect(model)
+    # what else can be iterated, such as a dict of the attributes, SQLAlchemy takes apart itself
+    is_known = isinstance(key, (*_SEVERAL, str, bytes)) or not isinstance(key, Iterable)
+    is_whole = len(values) == len(mapper.primary_key) and None not in values
+    if not (is_known and is_whole) or mapper.identity_key_from_primary_key(values) in session.identity_map:
         return session.get(model, key)
     result = session.execute(_finding(mapper, spot()), {f"key_{n}": value for n, value in enumerate(values)})
     entities = list(complete(result).scalars())
