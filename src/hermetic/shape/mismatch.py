@@ -68,9 +68,10 @@ def refusal(
             try:
                 load(value)
             except (msgspec.DecodeError, ValueError) as error:
-                if may_cut and _is_cut(load, value):
-                    return TruncatedAggregate()
-                return _too_long(shape, load, value) or _told(shape, part, load, value, error, number)
+                column = getattr(load, "__self__", None)
+                if isinstance(column, (Bundle, Collection)):
+                    return _refused_column(shape, column, value, error, number, may_cut=may_cut)
+                return _told(shape, part.origin, error, number)
     return ValueMismatch(shape, "its class refuses the values of a row")
 
 
@@ -90,33 +91,34 @@ def _named(shape: str, origin: Origin, row: int, said: str) -> ValueMismatch:
     return ValueMismatch(shape, reason, origin.field, origin.column, kind, row)
 
 
-def _told(shape: str, slot: Slot, load: Any, value: Any, error: Exception, row: int) -> ValueMismatch:
-    origin = slot.origin
-    collection = getattr(load, "__self__", None)
-    if isinstance(collection, Collection):
-        origin = _in_document([collection.part.node], value, error)
-    if isinstance(collection, Bundle):
-        origin = _in_document(collection.part, value, error)
+def _refused_column(
+    shape: str, column: Bundle | Collection, text: str, error: Exception, row: int, *, may_cut: bool
+) -> TooLarge | TruncatedAggregate | ValueMismatch:
+    """Return the error of a column of JSON that cannot be loaded."""
+    part = column.part
+    may_cut = may_cut and not _holds_documents(part)  # one of its values may be broken where it is stored
+    try:
+        document = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return TruncatedAggregate() if may_cut else _told(shape, None, error, row)
+    for each, value in _lists(part, document):
+        if not isinstance(value, list):
+            if may_cut:
+                return TruncatedAggregate()
+            continue
+        most = each.most(column.bound)
+        if most is not None and len(value) > most:
+            return too_many_children(shape, each.where_path, most)
+    return _told(shape, _in_document(part, document, error), error, row)
+
+
+def _told(shape: str, origin: Origin | None, error: Exception, row: int) -> ValueMismatch:
     if origin is None:
         return ValueMismatch(shape, f"in row {row} a collection holds what is no JSON of its shape")
     hint = _MONTHS if parse(origin.annotation).type is datetime.timedelta else ""
     kinds = _KINDS.search(str(error))  # the rest of the text may quote the value
     said = kinds.group(0).lower().replace("`", "") if kinds else f"the value is no {parse(origin.annotation).text}"
     return _named(shape, origin, row, f"{said}{hint}")
-
-
-def _is_cut(load: Any, text: str) -> bool:
-    """Return whether a document was cut: it is no JSON, or has something else in the place of a list, and none of its
-    values is a document itself, which may be broken where it is stored.
-    """
-    column = getattr(load, "__self__", None)
-    if not isinstance(column, (Bundle, Collection)) or _holds_documents(column.part):
-        return False
-    try:
-        document = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return True
-    return any(not isinstance(value, list) for _, value in _lists(column.part, document))
 
 
 def _holds_documents(part: Part | Together) -> bool:
@@ -129,22 +131,6 @@ def _holds_documents(part: Part | Together) -> bool:
             return any(_holds_documents(each) for node in part.node.nodes for each in node.parts)
         case _:
             return False
-
-
-def _too_long(shape: str, load: Any, text: str) -> TooLarge | None:
-    """Return the error of the first list in a document that has more rows than it may have."""
-    column = getattr(load, "__self__", None)
-    if not isinstance(column, (Bundle, Collection)) or column.bound is None:
-        return None
-    try:
-        document = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return None
-    for part, value in _lists(column.part, document):
-        most = part.most(column.bound)
-        if most is not None and isinstance(value, list) and len(value) > most:
-            return too_many_children(shape, part.where_path, most)
-    return None
 
 
 def _lists(part: Part | Together, value: Any) -> Iterator[tuple[Children, Any]]:
@@ -170,15 +156,11 @@ def _lists_in(node: Node, values: Any) -> Iterator[tuple[Children, Any]]:
             yield from _lists(unit, value)
 
 
-def _in_document(what: list[Node] | Together, text: str, error: Exception) -> Origin | None:
-    try:
-        document = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return None
+def _in_document(part: Children | Together, document: Any, error: Exception) -> Origin | None:
     if isinstance(error, msgspec.ValidationError):
         steps = [int(step) for step in _STEPS.findall(str(error)) if step != "..."]
-        return _at_unit(what, document, steps) if isinstance(what, Together) else _at(what[0], document, steps)
-    refused = _refused_in_unit(what, document) if isinstance(what, Together) else _refused(what[0], document)
+        return _at_unit(part, document, steps) if isinstance(part, Together) else _at(part.node, document, steps)
+    refused = _refused_in_unit(part, document) if isinstance(part, Together) else _refused(part.node, document)
     return next(refused, None)
 
 
