@@ -184,7 +184,7 @@ class Transaction:
     def _connection(self, plan: Plan) -> Connection:
         session = self.session
         self._streams.close_left()
-        _flush_before(session, plan.tables)
+        _flush_before(session, lambda: plan.tables)
         connection = Session.connection(session)
         if plan.statements > 1:
             _check_snapshot(connection, plan)
@@ -194,8 +194,7 @@ class Transaction:
         """Return the values, rows or entities that the statement selects."""
         session = self.session
         self._streams.close_left()
-        if _has_changes(session):
-            _flush_before(session, tables_of(statement))
+        _flush_before(session, lambda: tables_of(statement))
         result: Any = self._locked(session, statement, verb, lock) if lock else _sent(session, statement)
         is_single = len(statement.column_descriptions) == 1
         found = complete(result)
@@ -223,21 +222,20 @@ class Transaction:
             locked = self.selected(by_key(model, key), verb, lock)
             return locked[0] if locked else None
         session = self.session
-        if _has_changes(session):
-            _flush_before(session, _tables_behind(inspect(model), ()))
+        _flush_before(session, lambda: _tables_behind(inspect(model), ()))
         return entity_of_key(session, model, key)
 
     def refresh(self, entity: object, attributes: Iterable[str] | None) -> None:
         """Load attributes of an entity again, after its own pending changes were sent: they are never overwritten."""
         names = None if attributes is None else list(attributes)
-        _flush_before(self.session, _tables_behind(inspect(entity).mapper, names or ()))
+        _flush_before(self.session, lambda: _tables_behind(inspect(entity).mapper, names or ()))
         self.session.refresh(entity, names)
 
     def load(self, entities: list[object], steps: Steps) -> None:
         """Fill the attributes of the steps where they are not loaded."""
         session = self.session
         check(session, entities, steps)
-        Loader(session, lambda statement: _flush_before(session, tables_of(statement))).load(entities, steps)
+        Loader(session, lambda statement: _flush_before(session, lambda: tables_of(statement))).load(entities, steps)
 
 
 class UnitOfWork(Reader):
@@ -498,12 +496,10 @@ def _check_commit(session: GuardedSession) -> None:
         raise SwallowedFailure("an error", place, session.owner).worded(is_async=session.is_async)
 
 
-def _has_changes(session: Session) -> bool:
-    return bool(session.new or session.deleted or session.dirty)
-
-
-def _flush_before(session: Session, tables: frozenset[str]) -> None:
-    if _has_changes(session) and not tables.isdisjoint(_changed_tables(session)):
+def _flush_before(session: Session, tables: Callable[[], frozenset[str]]) -> None:
+    """Send what is pending for the tables of a read, which are looked for only where something is pending."""
+    has_changes = session.new or session.deleted or session.dirty
+    if has_changes and not tables().isdisjoint(_changed_tables(session)):
         session.flush()
 
 
