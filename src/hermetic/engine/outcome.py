@@ -14,6 +14,7 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -136,21 +137,15 @@ class Outcomes:
 
         Statements: 1 SELECT, once for each database.
         """
-        if not self._is_searched:
-            cursor = connection.connection.cursor()
-            try:
-                cursor.execute(_FIND[self._database])
-                row: Any = cursor.fetchone()
-            finally:
-                cursor.close()
-            self._place = row[0] if row else None
-            self._is_searched = True
-        return self._place
+        return self._searched(lambda sql: _answer(connection, sql))
 
     def _found(self, connection: Connection) -> str | None:
         """Return the same, asked through SQLAlchemy, which gives a lost connection its kind."""
+        return self._searched(lambda sql: connection.exec_driver_sql(sql).scalar())
+
+    def _searched(self, ask: Callable[[str], str | None]) -> str | None:
         if not self._is_searched:
-            self._place = connection.exec_driver_sql(_FIND[self._database]).scalar()
+            self._place = ask(_FIND[self._database])
             self._is_searched = True
         return self._place
 
@@ -242,3 +237,14 @@ class Outcomes:
     @property
     def _true(self) -> str:
         return "true" if self._database == "postgresql" else "1"
+
+
+def _answer(connection: Connection, sql: str) -> str | None:
+    """Return the first value that a question finds, asked on the driver's cursor: it is none of the application."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(sql)
+        row: Any = cursor.fetchone()
+    finally:
+        cursor.close()
+    return row[0] if row else None
