@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import pytest
+from sqlalchemy import insert as insert_rows
 from sqlalchemy import select, text
 
 from hermetic import AsyncDatabase, AsyncUnitOfWork, Committed, Pool, UniqueViolation
@@ -121,6 +122,12 @@ class Bench:
         self.key = next(self._keys)
         await self.db.run(insert, self.key)
 
+    async def bulk(self) -> None:
+        rows = [{"id": next(self._keys), "name": "swept"} for _ in range(2)]
+        self.key = rows[0]["id"]
+        async with self.db.begin() as uow:
+            await uow.session.execute(insert_rows(User), rows)
+
     async def isolated(self) -> None:
         self.key = next(self._keys)
         async with self.db.using(isolation="SERIALIZABLE").begin() as uow:
@@ -182,7 +189,7 @@ async def _set_soon(event: asyncio.Event) -> None:
 
 
 READS = ("read", "stream", "waited", "connected")
-WRITES = ("unit", "isolated", "attempt", "marked")
+WRITES = ("unit", "bulk", "isolated", "attempt", "marked")
 
 
 @pytest.mark.parametrize("case", [*READS, *WRITES, "closed"])

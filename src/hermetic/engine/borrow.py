@@ -7,11 +7,12 @@ word to the server for it, but psycopg yields to the loop whenever that has been
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.characteristics import ConnectionCharacteristic
 
 from hermetic._lift import finish
@@ -61,6 +62,26 @@ def keep_places(engine: Engine) -> None:
     dialect.connection_characteristics = dialect.connection_characteristics.union(
         {name: _Set(each) for name, each in dialect.connection_characteristics.items() if each.transactional}
     )
+
+
+def tell_cancellations(engine: Engine) -> None:
+    """Let a task that is cancelled while it sends many rows hear of that.
+
+    psycopg sends them in a pipeline, and where it is cancelled before that has begun, an assertion of its own takes the
+    place of the cancellation; SQLAlchemy takes the connection for a good one then.
+    """
+
+    def executing(cursor: Any, sql: str, parameters: Any, context: Any) -> bool:
+        try:
+            cursor.executemany(sql, parameters)
+        except AssertionError as error:
+            if isinstance(error.__context__, asyncio.CancelledError):
+                raise error.__context__ from None
+            raise
+        return True
+
+    if engine.dialect.driver == "psycopg" and engine.dialect.is_async:
+        event.listen(engine, "do_executemany", executing)
 
 
 def autocommit_options(database: str) -> dict[str, Any]:

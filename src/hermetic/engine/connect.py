@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hermetic.engine.age import watch_age
-from hermetic.engine.borrow import keep_places
+from hermetic.engine.borrow import keep_places, tell_cancellations
 from hermetic.engine.custody import Custody
 from hermetic.engine.enforce import hold_to_deadlines, watch_opened
 from hermetic.engine.failures import explain_connect, explain_preparation, install_explanations
@@ -156,6 +156,7 @@ def _prepare(engine: Engine, url: URL, pool: Pool, timeouts: Timeouts) -> None:
     if engine.dialect.name == "mariadb":
         prepare_mariadb(engine)
     keep_places(engine)
+    tell_cancellations(engine)
     check_version(engine)
     if not pool.is_shared:  # where each transaction may have another session
         set_timeouts(engine, timeouts)
