@@ -27,7 +27,7 @@ from survival.figure import Figure, Row, others, said
 from survival.history import History, Reckoning, reckon
 from survival.nemesis import Nemesis
 from survival.place import Place
-from survival.ways import HERMETIC, NAIVE, Aborted, AsyncWay, Kind, SyncWay, Unknown
+from survival.ways import HERMETIC, NAIVE, AsyncWay, Kind, SyncWay, noted
 
 ACCOUNTS = 50
 BALANCE = 1000
@@ -133,7 +133,6 @@ class _Crew:
     def __init__(self, fire: Fire) -> None:
         self.fire = fire
         self.history = History()
-        self.times: list[float] = []
         self.deadline = 0.0
 
     def fired(self, cluster: Cluster, database: str) -> Nemesis:
@@ -148,36 +147,21 @@ class _Crew:
     def order(self, numbers: random.Random) -> tuple[str, int, int, int]:
         name = str(uuid.UUID(int=numbers.getrandbits(128)))
         source, target = numbers.sample(range(ACCOUNTS), 2)
-        self.history.invoke(name)
         return name, source, target, numbers.randint(1, 5)
-
-    def acked(self, name: str) -> None:
-        self.history.tell(name, "ok")
-        self.times.append(time.monotonic())
-
-    def refused(self, name: str, error: Exception) -> None:
-        first = str(error).partition("\n")[0][:90]
-        self.history.tell(name, "info" if isinstance(error, Unknown) else "fail", first)
 
     def work(self, ways: list[SyncWay], number: int) -> None:
         numbers = random.Random(self.fire.seed * 1000 + number)
         while self.is_open():
             order = self.order(numbers)
-            try:
+            with noted(self.history, order[0]):
                 numbers.choice(ways).run(transfer, *order)
-                self.acked(order[0])
-            except (Aborted, Unknown) as error:
-                self.refused(order[0], error)
 
     async def work_async(self, ways: list[AsyncWay], number: int) -> None:
         numbers = random.Random(self.fire.seed * 1000 + number)
         while self.is_open():
             order = self.order(numbers)
-            try:
+            with noted(self.history, order[0]):
                 await numbers.choice(ways).run(transfer_async, *order)
-                self.acked(order[0])
-            except (Aborted, Unknown) as error:
-                self.refused(order[0], error)
 
 
 def burn(cluster: Cluster, kind: Kind, fire: Fire) -> Burnt:
@@ -191,7 +175,7 @@ def burn(cluster: Cluster, kind: Kind, fire: Fire) -> Burnt:
     cluster.proxy.reset_all()
     cluster.wait_quiet(database)
     stored, total = left_of(cluster, database)
-    moments = sorted([crew.deadline - fire.seconds, *crew.times, crew.deadline])
+    moments = sorted([crew.deadline - fire.seconds, *crew.history.times, crew.deadline])
     gap = max(later - earlier for earlier, later in itertools.pairwise(moments))
     return Burnt(reckon(crew.history, stored), counts, total, gap, drained, crew.history.reasons, lent)
 

@@ -21,7 +21,7 @@ from survival.cluster import SERIALIZABLE, Cluster
 from survival.figure import Figure, Row, others, said
 from survival.history import History, Reckoning, reckon
 from survival.place import Place
-from survival.ways import HERMETIC, PLAIN, Aborted, AsyncWay, Kind, Unknown
+from survival.ways import HERMETIC, PLAIN, Aborted, AsyncWay, Kind, Unknown, noted
 
 METADATA = MetaData()
 DUTY = Table(
@@ -62,13 +62,9 @@ def storm(cluster: Cluster, kind: Kind, driver: str, *, tasks: int, each: int, a
         numbers = random.Random(number)
         for count in range(each):
             name, (source, target) = f"{number}/{count}", numbers.sample(range(accounts), 2)
-            history.invoke(name)
             begun = time.monotonic()
-            try:
+            with noted(history, name):
                 await way.run(_slow_transfer, name, source, target)
-                history.tell(name, "ok")
-            except (Aborted, Unknown) as error:
-                history.tell(name, "info" if isinstance(error, Unknown) else "fail", str(error)[:60])
             waited.append(time.monotonic() - begun)
 
     async def run() -> None:

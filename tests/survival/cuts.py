@@ -22,7 +22,7 @@ from survival.history import History, Reckoning, reckon
 from survival.mariadb import MariaDB
 from survival.place import Place
 from survival.proxy import Way
-from survival.ways import HERMETIC, HERMETIC_ONCE, NAIVE, Aborted, Kind, Unknown
+from survival.ways import HERMETIC, HERMETIC_ONCE, NAIVE, Kind, noted
 
 METADATA = MetaData()
 NOTE = Table("note", METADATA, Column("name", Text))
@@ -92,14 +92,8 @@ def _swept(place: Cluster | MariaDB, database: str, run: Callable[[str], Any], s
 
     def told() -> None:
         name = next(names)
-        history.invoke(name)
-        try:
+        with noted(history, name):
             run(name)
-            history.tell(name, "ok")
-        except Aborted as error:
-            history.tell(name, "fail", str(error)[:90])
-        except Unknown as error:
-            history.tell(name, "info", str(error)[:90])
 
     total = _measured(place, told)
     count = 0

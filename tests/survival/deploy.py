@@ -26,7 +26,7 @@ from survival.cluster import Cluster, until
 from survival.figure import Figure, Row, others
 from survival.history import History, Reckoning, reckon
 from survival.place import Place
-from survival.ways import HERMETIC, Aborted, AsyncHermetic, AsyncWay, Hermetic, Kind, SyncWay, Unknown
+from survival.ways import HERMETIC, AsyncHermetic, AsyncWay, Hermetic, Kind, SyncWay, noted
 
 FIRST = 20
 POOL = 4
@@ -111,9 +111,7 @@ class _Callers:
 
     def number(self) -> int:
         with self._lock:
-            number = next(self.numbers)
-        self.history.invoke(str(number))
-        return number
+            return next(self.numbers)
 
     def read(self, rows: list[Any]) -> None:
         with self._lock:
@@ -174,12 +172,8 @@ def _work(way: SyncWay, callers: _Callers) -> None:
             except Exception as error:  # whatever it is, the caller got it
                 callers.failed(error)
         number = callers.number()
-        try:
+        with noted(callers.history, str(number)):
             way.run(_write, number)
-            callers.history.tell(str(number), "ok")
-        except (Aborted, Unknown) as error:
-            callers.history.tell(str(number), "info" if isinstance(error, Unknown) else "fail")
-            callers.failed(error)
 
 
 async def _work_async(way: AsyncWay, callers: _Callers) -> None:
@@ -190,12 +184,8 @@ async def _work_async(way: AsyncWay, callers: _Callers) -> None:
             except Exception as error:  # whatever it is, the caller got it
                 callers.failed(error)
         number = callers.number()
-        try:
+        with noted(callers.history, str(number)):
             await way.run(_write_async, number)
-            callers.history.tell(str(number), "ok")
-        except (Aborted, Unknown) as error:
-            callers.history.tell(str(number), "info" if isinstance(error, Unknown) else "fail")
-            callers.failed(error)
 
 
 def _migrate(cluster: Cluster, database: str, callers: _Callers, rounds: int) -> int:
@@ -245,7 +235,8 @@ def deploy(cluster: Cluster, kind: Kind, driver: str, rounds: int) -> Deployed:
         cluster, kind, database, driver, callers, rounds
     )
     stored = [str(each) for (each,) in cluster.sql("SELECT id FROM parcel WHERE id > %s", FIRST, database=database)]
-    return Deployed(reckon(callers.history, stored), steps, callers.reads, callers.short, callers.errors)
+    errors = callers.errors + callers.history.reasons
+    return Deployed(reckon(callers.history, stored), steps, callers.reads, callers.short, errors)
 
 
 def _alone() -> MetaData:

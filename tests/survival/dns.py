@@ -27,7 +27,7 @@ from survival.history import History, Reckoning, reckon
 from survival.place import Place
 from survival.proxy import HOST, Proxy
 from survival.restarts import OURS
-from survival.ways import PLAIN, Aborted, AsyncWay, Kind, SyncWay, Unknown
+from survival.ways import PLAIN, AsyncWay, Kind, SyncWay, noted
 
 NAME = "db.survival.test"
 OTHER = "127.0.0.2"
@@ -59,15 +59,7 @@ class _Calls:
     """What all callers share."""
 
     history: History = field(default_factory=History)
-    times: list[float] = field(default_factory=list)
     is_over: threading.Event = field(default_factory=threading.Event)
-
-    def told(self, name: str, error: Exception | None = None) -> None:
-        if error is None:
-            self.history.tell(name, "ok")
-            self.times.append(time.monotonic())
-        else:
-            self.history.tell(name, "info" if isinstance(error, Unknown) else "fail")
 
 
 def _send(session: Session, name: str) -> None:
@@ -82,24 +74,16 @@ def _work(way: SyncWay, calls: _Calls, who: int) -> None:
     number = 0
     while not calls.is_over.is_set():
         name, number = f"{who}/{number}", number + 1
-        calls.history.invoke(name)
-        try:
+        with noted(calls.history, name):
             way.run(_send, name)
-            calls.told(name)
-        except (Aborted, Unknown) as error:
-            calls.told(name, error)
 
 
 async def _work_async(way: AsyncWay, calls: _Calls, who: int) -> None:
     number = 0
     while not calls.is_over.is_set():
         name, number = f"{who}/{number}", number + 1
-        calls.history.invoke(name)
-        try:
+        with noted(calls.history, name):
             await way.run(_send_async, name)
-            calls.told(name)
-        except (Aborted, Unknown) as error:
-            calls.told(name, error)
 
 
 class _Names:
@@ -164,12 +148,12 @@ class _Failover:
         self.found += len(new.asked) - asked
         # who had looked the name up before may still ask there
         self.left += sum(each > moved + 0.5 for each in old.asked)
-        later = [each for each in self._calls.times if each > gone]
+        later = [each for each in self._calls.history.times if each > gone]
         self.seconds = max(self.seconds, later[0] - moved if later else float("inf"))
 
     def _wait_for(self, since: float, count: int) -> None:
         """Wait for so many answers, or until none has come for two seconds: the control gets what was on its way."""
-        times = self._calls.times
+        times = self._calls.history.times
         until(
             lambda: sum(each > since for each in times) >= count or time.monotonic() - max([since, *times[-1:]]) > 2,
             30,

@@ -6,6 +6,7 @@ The words are Jepsen's: an operation is `ok`, `fail` (it certainly did not happe
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,11 +17,14 @@ Told = Literal["ok", "fail", "info"]
 
 @dataclass
 class History:
-    """The log of all callers of one run: each operation by its id, and what its caller was told."""
+    """The log of all callers of one run: each operation by its id, and what its caller was told; and the monotonic
+    instants at which one was told `ok`.
+    """
 
     invoked: set[str] = field(default_factory=set)
     told: dict[str, Told] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
+    times: list[float] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def invoke(self, operation: str) -> None:
@@ -30,6 +34,8 @@ class History:
     def tell(self, operation: str, told: Told, reason: str = "") -> None:
         with self._lock:
             self.told[operation] = told
+            if told == "ok":
+                self.times.append(time.monotonic())
             if reason:
                 self.reasons[f"{told}: {reason}"] += 1
 

@@ -25,7 +25,7 @@ from survival.cluster import Cluster, until
 from survival.figure import Figure, Row, others
 from survival.history import History, Reckoning, reckon
 from survival.place import Place
-from survival.ways import Aborted, AsyncHermetic, AsyncWay, Hermetic, Kind, SyncWay, Unknown
+from survival.ways import AsyncHermetic, AsyncWay, Hermetic, Kind, SyncWay, noted
 
 POOL = 20
 TASKS = 200
@@ -83,15 +83,8 @@ class _Calls:
     """What all callers share."""
 
     history: History = field(default_factory=History)
-    times: list[float] = field(default_factory=list)
     reads: list[bool] = field(default_factory=list)
     is_over: threading.Event = field(default_factory=threading.Event)
-
-    def told(self, name: str, error: Exception | None = None) -> None:
-        if error is None:
-            self.times.append(time.monotonic())
-        word = "ok" if error is None else "info" if isinstance(error, Unknown) else "fail"
-        self.history.tell(name, word, str(error)[:160] if error else "")  # type: ignore[arg-type]
 
 
 def _call(session: Session, name: str) -> None:
@@ -114,12 +107,8 @@ def _work(way: SyncWay, calls: _Calls, who: int) -> None:
     number = 0
     while not calls.is_over.is_set():
         name, number = f"{who}/{number}", number + 1
-        calls.history.invoke(name)
-        try:
+        with noted(calls.history, name):
             way.run(_call, name)
-            calls.told(name)
-        except (Aborted, Unknown) as error:
-            calls.told(name, error)
         try:
             _ = way.db.all(LAST) if isinstance(way, Hermetic) else way.run(_look)
             calls.reads.append(True)
@@ -131,12 +120,8 @@ async def _work_async(way: AsyncWay, calls: _Calls, who: int) -> None:
     number = 0
     while not calls.is_over.is_set():
         name, number = f"{who}/{number}", number + 1
-        calls.history.invoke(name)
-        try:
+        with noted(calls.history, name):
             await way.run(_call_async, name)
-            calls.told(name)
-        except (Aborted, Unknown) as error:
-            calls.told(name, error)
         try:
             _ = await (way.db.all(LAST) if isinstance(way, AsyncHermetic) else way.run(_look_async))
             calls.reads.append(True)
@@ -175,7 +160,7 @@ class _Storm:
             self.calls.is_over.set()
 
     def _watch(self, do: Callable[[], None]) -> None:
-        times, begun = self.calls.times, time.monotonic()
+        times, begun = self.calls.history.times, time.monotonic()
         before = sum(begun - 1 < each for each in times)
         do()
         ready = time.monotonic()
@@ -185,7 +170,8 @@ class _Storm:
         self.silent = max(self.silent, after[0] - ready)
         # the first instant from which on half a second has as many answers as the half seconds before the fault
         pace = max(1, int(0.4 * before))
-        self.full = max(self.full, next((a - ready for a, b in zip(after, after[pace:]) if b - a <= 0.5), 0.0))  # noqa: B905
+        as_fast = (a - ready for a, b in zip(after, after[pace:], strict=False) if b - a <= 0.5)
+        self.full = max(self.full, next(as_fast, float("inf")))
         asked = sum(begun <= each < begun + 1 for each in self.cluster.proxy.asked)
         self.connects = max(self.connects, asked)
 
@@ -194,7 +180,7 @@ class _Storm:
         told = len(self.calls.history.told)
         until(
             lambda: (
-                sum(each > since for each in self.calls.times) >= count
+                sum(each > since for each in self.calls.history.times) >= count
                 or (len(self.calls.history.told) - told > 50 * count and time.monotonic() - since > 2)
             ),
             30,

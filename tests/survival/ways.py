@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import Session
 
 from hermetic import AsyncDatabase, AsyncUnitOfWork, Database, OutcomeUnknown, Pool, Retry, UnitOfWork
+from survival.history import History
 
 try:
     from advanced_alchemy.config import (
@@ -44,6 +46,19 @@ class Aborted(Exception):
 
 class Unknown(Exception):
     """The caller is told nothing that helps."""
+
+
+@contextmanager
+def noted(history: History, operation: str) -> Iterator[None]:
+    """Note what the caller of one operation is told, and go on where it is told of a failure."""
+    history.invoke(operation)
+    try:
+        yield
+    except (Aborted, Unknown) as error:
+        reason = str(error).partition("\n")[0][:90] or type(error).__name__
+        history.tell(operation, "info" if isinstance(error, Unknown) else "fail", reason)
+    else:
+        history.tell(operation, "ok")
 
 
 class SyncWay(Protocol):
